@@ -1,0 +1,1 @@
+"""The command line: `regard demo | train | translate | evaluate`."""

@@ -1,0 +1,1 @@
+"""Judging translations: BLEU and chrF with their signatures, and BLEU by source length."""

@@ -1,0 +1,1 @@
+"""Seeing attention: pieces merged into words, the matrix in the terminal, figures."""

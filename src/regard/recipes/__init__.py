@@ -1,0 +1,1 @@
+"""Experiments, one file each: data, model, training, and the claim it checks."""
