@@ -1,0 +1,79 @@
+# The commands of the house; `make` alone lists them. Each does all of its own set-up: a virtual environment, PyTorch
+# first (everything else must agree with it), then the package with what the command needs, all as constraints.txt pins
+# it. What is already there is not done again; a change of pyproject.toml or constraints.txt installs anew.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTHON ?=
+
+# Build environments must obey the pins too: the second name is what newer versions of pip read for them.
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint bench claims clean
+
+help:
+	@echo "make demo    train two translators, one with attention, and see what it changes (about 6 minutes)"
+	@echo "make test    run the tests"
+	@echo "make lint    check style, the floors and the types"
+	@echo "make bench   measure what attend costs over bare PyTorch, and what importing costs"
+	@echo "make claims  say which command measures which figure of docs/results.md"
+	@echo "make clean   remove the virtual environment, builds and caches; models and runs stay"
+
+demo: $(VENV)/train.stamp
+	@$(BIN)/regard demo $(ARGS)
+
+# Shapes first, on the rooms that compute: there jaxtyping checks every annotated call. The whole suite, unhooked, last.
+test: $(VENV)/test.stamp
+	@echo "== with every annotated shape checked =="
+	@REGARD_CHECK_SHAPES=1 $(BIN)/python -m pytest -m "not plain and not slow" $(wildcard $(SHAPED)) $(ARGS)
+	@echo "== the whole suite =="
+	@$(BIN)/python -m pytest $(ARGS)
+
+SHAPED := tests/equation tests/kernels tests/test_attend*.py tests/observe tests/layers tests/models tests/decoding
+
+lint: $(VENV)/lint.stamp
+	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports
+	@$(BIN)/mypy
+
+bench: $(VENV)/test.stamp
+	@for script in benchmarks/*.py; do echo "== $$script =="; $(BIN)/python "$$script" || exit 1; done
+
+claims:
+	@sed -n '/^|/p' docs/results.md
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
+	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+# A virtual environment holds absolute paths: one that came along with a copied checkout, or whose Python is gone, is
+# made again.
+HOME_OF_VENV := $(shell [ -x $(BIN)/python ] && cat $(VENV)/home 2>/dev/null)
+ifneq ($(HOME_OF_VENV),$(CURDIR))
+.PHONY: $(VENV)/torch.stamp
+endif
+
+$(VENV)/torch.stamp: constraints.txt
+	@$(if $(HOME_OF_VENV),[ "$(HOME_OF_VENV)" = "$(CURDIR)" ] || rm -rf $(VENV))
+	@$(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
+	    "$$python" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || continue; \
+	    echo "regard: making a virtual environment in $(VENV) with $$("$$python" --version)"; \
+	    rm -rf $(VENV) && exec "$$python" -m venv $(VENV); \
+	  done; \
+	  echo "regard: no Python 3.11 or newer with venv was found. Install one (on Debian and Ubuntu:" >&2; \
+	  echo "        python3 and python3-venv), or name it: make PYTHON=/path/to/python3 $(MAKECMDGOALS)" >&2; \
+	  exit 1; }
+	@echo "regard: installing PyTorch (once; it is the largest part)"
+	@$(BIN)/python -m pip install torch setuptools
+	@echo "$(CURDIR)" >$(VENV)/home
+	@touch $@
+
+$(VENV)/%.stamp: $(VENV)/torch.stamp pyproject.toml
+	@echo "regard: installing the package and what '$*' needs (once; a minute or more)"
+	@$(BIN)/python -m pip install --quiet --editable ".[$*]"
+	@touch $@
