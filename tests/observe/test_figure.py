@@ -3,6 +3,7 @@
 import math
 import sys
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -87,13 +88,13 @@ def test_labels_do_not_overlap(targets, sources):
     renderer = figure.canvas.get_renderer()
     columns, rows = axes.get_xticklabels(), axes.get_yticklabels()
     boxes = [label.get_window_extent(renderer) for label in rows]
-    assert all(above.y0 >= below.y1 for above, below in zip(boxes, boxes[1:], strict=False))
+    assert all(above.y0 >= below.y1 for above, below in pairwise(boxes))
     extents = [label.get_window_extent(renderer) for label in columns]
     if columns[0].get_rotation():
-        apart = [(b.x0 - a.x0) * math.sin(math.radians(45)) for a, b in zip(extents, extents[1:], strict=False)]
+        apart = [(b.x0 - a.x0) * math.sin(math.radians(45)) for a, b in pairwise(extents)]
         assert all(gap >= columns[0].get_fontsize() * figure.dpi / 72 for gap in apart)
     else:
-        assert all(b.x0 >= a.x1 for a, b in zip(extents, extents[1:], strict=False))
+        assert all(b.x0 >= a.x1 for a, b in pairwise(extents))
     title = axes.title.get_window_extent(renderer)
     assert title.y0 >= max(extent.y1 for extent in extents)
 

@@ -2,6 +2,7 @@
 
 import io
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -106,7 +107,7 @@ def _on_a_terminal():
 
 def test_the_scale_grows_brighter_all_the_way():
     luminance = [0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b in (colour(i / 100) for i in range(101))]
-    assert all(after >= before for before, after in zip(luminance, luminance[1:], strict=False))
+    assert all(after >= before for before, after in pairwise(luminance))
     assert (colour(-1), colour(2)) == (SCALE[0], SCALE[-1])
 
 
