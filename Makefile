@@ -37,7 +37,7 @@ SHAPED := tests/equation tests/kernels tests/test_attend*.py tests/observe tests
 
 lint: $(VENV)/lint.stamp
 	@$(BIN)/ruff check .
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy
 
 bench: $(VENV)/test.stamp

@@ -40,7 +40,10 @@ def learn_codes(out: Path) -> Path:
 
 
 def write_vocabulary(out: Path, codes: Path) -> int:
-    """Writes every token of the segmented training text, the most frequent first, and returns how many there are."""
+    """Writes every token of the segmented training text, the most frequent first, and returns how many there are.
+
+    Also writes how many target tokens a training sentence takes on average, its end included.
+    """
     from subword_nmt.apply_bpe import BPE
 
     with codes.open(encoding="utf-8") as file:
@@ -49,6 +52,8 @@ def write_vocabulary(out: Path, codes: Path) -> int:
     for language in LANGUAGES:
         for line in (out / f"train.{language}").open(encoding="utf-8"):
             counts.update(bpe.process_line(line).split())
+    target = [len(bpe.process_line(line).split()) + 1 for line in (out / "train.fr").open(encoding="utf-8")]
+    (out / "subwords_per_sentence").write_text(f"{sum(target) / len(target)}\n")
     tokens = sorted(counts, key=lambda token: (-counts[token], token))
     (out / "joint.vocab").write_text("".join(f"{token}\n" for token in tokens), encoding="utf-8")
     return len(tokens)
