@@ -1,0 +1,28 @@
+"""`regard demo`: the bottleneck seen live, and where a translator with attention looks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from regard.cli.stopped import Stopped
+
+EXAMPLES = "[bold]Example[/bold]\n\nregard demo --out my-demo"
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where everything goes; an earlier demo is replaced.")
+    ] = Path("regard-demo"),
+    seed: Annotated[int, typer.Option(help="Same seed: same corpus, same models.")] = 1,
+) -> None:
+    """Train two translators, without and with attention, compare them by sentence length, and look inside one."""
+    from regard.recipes import bottleneck
+    from regard.training import Interrupted
+
+    try:
+        bottleneck.run(out, seed=seed)
+    except Interrupted:
+        raise Stopped("stopped; `regard demo` starts again") from None

@@ -1,0 +1,229 @@
+"""The bottleneck, seen live: two translators that differ in one thing, attention, on sentences that grow longer.
+
+Without attention the encoder hands over one fixed vector, however long the sentence; with it the decoder looks back at
+every source word. Claim checked: with attention, BLEU at 31-60 words is at least 0.9 × BLEU at up to 10 words; without,
+at most 0.5 ×. Both are trained on the built-in corpus with the same data, sizes, seed and number of updates, and judged
+on its test split, which holds out combinations and constructions. Then the one with attention translates a sentence it
+never saw, and shows where each word was read. Sutskever 2014; Cho 2014; Bahdanau 2014.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from regard.config import ModelConfig, Settings, TrainConfig
+from regard.data.corpus import Pair, generate
+from regard.data.pairs import Pairs
+from regard.errors import UserError
+from regard.evaluation.lengths import LengthBin, by_length
+from regard.observe.terminal import matrix
+
+if TYPE_CHECKING:
+    from regard.translator import Translation, Translator
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large the experiment is: by default what two cores do in five minutes and what shows the claim."""
+
+    train: int = 16_000  # sentences
+    valid: int = 100
+    test: int = 100  # for each range of source lengths
+    lengths: tuple[tuple[int, int], ...] = ((2, 10), (11, 20), (21, 30), (31, 60))  # source words
+    model: ModelConfig = field(
+        default_factory=lambda: ModelConfig(embedding=128, encoder_hidden=128, decoder_hidden=256, dropout=0.1)
+    )
+    # The number of updates is fixed: a budget in minutes would give another model on another machine.
+    training: TrainConfig = field(
+        default_factory=lambda: TrainConfig(
+            steps=800,
+            epochs=1_000,
+            patience=1_000,
+            validate_every=400,
+            vocabulary=3_000,
+            learning_rate=2e-3,
+            warmup=100,
+        )
+    )
+    beam: int = 1
+
+
+SYSTEMS = {"no attention": "none", "additive attention": "additive"}
+SENTENCE, GOLD = "I love deep learning", "J'adore l'apprentissage profond"
+# Drawn by hand by the person who asked for this project, to say what such a matrix is; two columns sum to .9.
+ILLUSTRATION = np.array(
+    [[0.8, 0.1, 0, 0.05, 0.05], [0.1, 0.8, 0, 0.05, 0.05], [0, 0.05, 0.1, 0.4, 0.45], [0, 0.05, 0.8, 0.5, 0.45]]
+).T
+ILLUSTRATION_SOURCE, ILLUSTRATION_TARGET = SENTENCE.split(), ["J'", "adore", "l'", "apprentissage", "profond"]
+RESULTS = "results.json"
+
+
+def run(folder: Path, *, seed: int = 1, sizes: Sizes | None = None, console: Console | None = None) -> dict[str, Any]:
+    """Train, compare and show; everything goes into `folder`, whose earlier demo is replaced.
+
+    Returns what is written to results.json: settings, seed, versions, BLEU by length with signatures, seconds.
+    Raises UserError if the folder holds something that is not an earlier demo's.
+    """
+    sizes, console, start = sizes or Sizes(), console or Console(), time.monotonic()
+    _prepare(folder)
+    results: dict[str, Any] = {"recipe": "bottleneck", "finished": False, "seed": seed, "settings": asdict(sizes)}
+    _write(folder, results)
+
+    console.rule("1. Two translators that differ in one thing")
+    train, valid, test = _corpus(sizes, seed)
+    console.print(f"Built-in corpus: {len(train):,} pairs to train on, {len(test):,} to judge with.", highlight=False)
+    translators, bins = {}, {}
+    for name, attention in SYSTEMS.items():
+        console.print(f"\nTraining: {name}", style="bold")
+        translators[name], seconds = _train(folder / attention, attention, sizes, seed, train, valid)
+        bins[name] = _judge(translators[name], test, sizes)
+        results[attention] = {"training_seconds": round(seconds, 1), "bleu_by_length": [_plain(b) for b in bins[name]]}
+
+    console.rule("2. BLEU as sentences grow")
+    _show_lengths(folder, bins, console)
+
+    console.rule("3. Where it looked")
+    translation = translators["additive attention"].translate([SENTENCE], beam=5)[0]
+    results["example"] = {"source": SENTENCE, "text": translation.text, "gold": GOLD, "score": translation.score}
+    _show_example(folder, translation, console)
+
+    results |= {"finished": True, "seconds": round(time.monotonic() - start, 1), "versions": _versions()}
+    _write(folder, results)
+    _say_what_next(folder, results["seconds"], console)
+    return results
+
+
+def _prepare(folder: Path) -> None:
+    """An empty folder, or an earlier demo's without what that demo made; anything else is left alone."""
+    if folder.is_dir() and any(folder.iterdir()):
+        try:
+            ours = json.loads((folder / RESULTS).read_text(encoding="utf-8")).get("recipe") == "bottleneck"
+        except (OSError, ValueError, AttributeError):
+            ours = False
+        if not ours:
+            raise UserError(f"{folder} exists and holds no earlier demo: choose another folder with --out")
+        for attention in SYSTEMS.values():
+            shutil.rmtree(folder / attention, ignore_errors=True)
+    elif folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file: choose a folder with --out")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _corpus(sizes: Sizes, seed: int) -> tuple[Pairs, Pairs, list[Pair]]:
+    """Training and validation pairs without the example, and as many test pairs of every length."""
+    train, valid = (
+        _pairs(pair for pair in generate(count, seed=seed, split=split) if pair.source.rstrip(".!") != SENTENCE)
+        for split, count in (("train", sizes.train), ("valid", sizes.valid))
+    )
+    test = [pair for words in sizes.lengths for pair in generate(sizes.test, seed=seed, split="test", words=words)]
+    return train, valid, test
+
+
+def _pairs(pairs: Any) -> Pairs:
+    kept = list(pairs)
+    return Pairs([pair.source for pair in kept], [pair.target for pair in kept])
+
+
+def _train(
+    folder: Path, attention: str, sizes: Sizes, seed: int, train: Pairs, valid: Pairs
+) -> tuple[Translator, float]:
+    from regard.training import fit
+    from regard.translator import load
+
+    settings = Settings.from_mapping(
+        {"model": asdict(sizes.model) | {"attention": attention}, "train": asdict(sizes.training) | {"seed": seed}}
+    )
+    report = fit(settings, folder, train, valid)
+    return load(folder), report.seconds
+
+
+def _judge(translator: Translator, test: list[Pair], sizes: Sizes) -> list[LengthBin]:
+    found = translator.translate([pair.source for pair in test], beam=sizes.beam, attention=False, progress=True)
+    return by_length(
+        [len(pair.source_words) for pair in test],
+        [translation.text for translation in found],
+        [pair.target for pair in test],
+        [high for _, high in sizes.lengths],
+    )
+
+
+def _show_lengths(folder: Path, bins: dict[str, list[LengthBin]], console: Console) -> None:
+    from regard.observe import figure
+
+    labels = [part.label for part in next(iter(bins.values()))]
+    table = Table("words in the source", *labels, "longest / shortest")
+    for name, parts in bins.items():
+        values = [part.bleu.value if part.bleu else None for part in parts]
+        cells = ["none" if value is None else f"{value:.1f}" for value in values]
+        table.add_row(name, *cells, f"{values[-1] / values[0]:.2f} ×" if values[0] and values[-1] is not None else "")
+    console.print(table)
+    signature = next(part.bleu.signature for parts in bins.values() for part in parts if part.bleu)
+    console.print(f"BLEU, {signature}", style="dim", highlight=False)
+    curves = {
+        name: {label: part.bleu.value if part.bleu else None for label, part in zip(labels, parts, strict=True)}
+        for name, parts in bins.items()
+    }
+    picture = figure.lengths(curves, caption=f"built-in corpus, test split · BLEU {signature}")
+    for ending in ("png", "svg"):
+        figure.save(picture, folder / f"lengths.{ending}")
+
+
+def _show_example(folder: Path, translation: Translation, console: Console) -> None:
+    console.print(f"English, never trained on:  {SENTENCE}", highlight=False)
+    console.print(f"French, by the model:       {translation.text}", style="bold", highlight=False, markup=False)
+    console.print(f"French, the corpus' own:    {GOLD}\n", highlight=False)
+    assert translation.attention is not None  # this model has attention
+    console.print(matrix(translation.attention, translation.source_words, translation.target_words))
+    console.print()
+    title = "For comparison, an illustration drawn by hand (no model made it):"
+    console.print(matrix(ILLUSTRATION, ILLUSTRATION_SOURCE, ILLUSTRATION_TARGET, title=title))
+    for ending in ("png", "svg"):
+        translation.save(folder / f"attention.{ending}")
+
+
+def _say_what_next(folder: Path, seconds: float, console: Console) -> None:
+    console.rule(f"Done in {seconds / 60:.1f} minutes")
+    for what, where in (
+        ("BLEU by length", "lengths.png, lengths.svg"),
+        ("the attention matrix", "attention.png, attention.svg"),
+        ("the translators", ", ".join(f"{attention}/" for attention in SYSTEMS.values())),
+        ("settings and figures", RESULTS),
+    ):
+        console.print(f"{what:<22}{folder}: {where}", highlight=False, markup=False, soft_wrap=True)
+    console.print("\nNext:", style="bold")
+    console.print(
+        f'  regard translate --model {folder / "additive"} --show "The old teacher reads a book"', soft_wrap=True
+    )
+    console.print("  regard train pairs.tsv        your own sentence pairs, SOURCE<tab>TARGET a line")
+    console.print("  regard --help")
+
+
+def _plain(part: LengthBin) -> dict[str, Any]:
+    score = part.bleu
+    return {
+        "words": part.label,
+        "sentences": part.sentences,
+        "bleu": score.value if score else None,
+        "signature": score.signature if score else None,
+    }
+
+
+def _versions() -> dict[str, str]:
+    import platform
+
+    packages = ("regard", "torch", "lightning", "tokenizers", "sacrebleu")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def _write(folder: Path, results: dict[str, Any]) -> None:
+    (folder / RESULTS).write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

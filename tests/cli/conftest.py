@@ -1,0 +1,116 @@
+"""A trainer and a translator that do nothing but remember, so that the commands are tested alone and fast."""
+
+import sys
+import types
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from regard.cli.app import main
+from regard.errors import UserError
+
+
+@dataclass
+class Outcome:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def regard(capfd):
+    """Run the command line in this process."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as left:
+            main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        return Outcome(left.value.code, out, err)
+
+    return run
+
+
+@dataclass
+class FakeTranslation:
+    """A sentence in capitals, read from left to right."""
+
+    source: str
+    attention: np.ndarray | None
+    calls: list = field(default_factory=list)
+
+    @property
+    def text(self):
+        return self.source.upper()
+
+    @property
+    def source_words(self):
+        return tuple(self.source.split())
+
+    def show(self):
+        print(f"<matrix of {self.source}>")
+
+    def save(self, path):
+        self.calls.append(path)
+        path.write_text("picture")
+
+
+class FakeTranslator:
+    """Records what it was asked."""
+
+    def __init__(self, attention=True):
+        self.has_attention = attention
+        self.asked = []
+        self.saved = []
+
+    def translate(self, sentences, *, beam=5, attention=True, progress=False):
+        assert all(sentence.strip() for sentence in sentences)
+        self.asked.append((list(sentences), beam, attention))
+        weights = np.ones((1, 1)) if self.has_attention else None
+        return [FakeTranslation(sentence, weights, self.saved) for sentence in sentences]
+
+
+@pytest.fixture
+def translator(monkeypatch):
+    fake = FakeTranslator()
+    module = types.ModuleType("regard.translator")
+
+    def load(folder):
+        if not folder.exists():
+            raise UserError(f"{folder}: no model\nhere")
+        return fake
+
+    module.load = load
+    monkeypatch.setitem(sys.modules, "regard.translator", module)
+    return fake
+
+
+@pytest.fixture
+def trainer(monkeypatch):
+    """Remembers the calls to fit; set `.raises` to make it fail."""
+    module = types.ModuleType("regard.training")
+
+    class Interrupted(Exception):
+        pass
+
+    def fit(settings, folder, train, valid=None, *, resume=False, quiet=False):
+        module.calls.append(types.SimpleNamespace(**locals()))
+        if module.raises:
+            raise module.raises
+        return types.SimpleNamespace(
+            folder=folder, steps=7, epochs=1, best_valid={"bleu": 12.5}, seconds=3.2, tokens_per_second=1234.5,
+            stopped_because="it was told to",
+        )  # fmt: skip
+
+    module.calls, module.raises, module.fit, module.Interrupted = [], None, fit, Interrupted
+    monkeypatch.setitem(sys.modules, "regard.training", module)
+    return module
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    path = tmp_path / "pairs.tsv"
+    path.write_text("a b\tc d\ne\tf\n", encoding="utf-8")
+    return path

@@ -1,0 +1,100 @@
+"""`regard train`: data, settings and resuming reach the trainer as given."""
+
+import shlex
+
+import pytest
+
+pytest.importorskip("yaml")
+
+from regard.config import ModelConfig, TrainConfig
+
+
+def test_pairs_alone_are_enough(regard, trainer, pairs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outcome = regard("train", "pairs.tsv")
+    assert outcome.code == 0, outcome.err
+    (call,) = trainer.calls
+    assert call.train.source == ["a b", "e"]
+    assert call.train.target == ["c d", "f"]
+    assert call.valid is None
+    assert (call.settings.model, call.settings.train) == (ModelConfig(), TrainConfig())
+    assert (str(call.folder), call.resume, call.quiet) == ("regard-model", False, False)
+    assert "BLEU" in outcome.out.upper()
+    assert "regard translate --model regard-model" in outcome.out
+
+
+def test_two_files_and_validation(regard, trainer, tmp_path):
+    for name, text in (("a.en", "one\ntwo\n"), ("a.fr", "un\ndeux\n"), ("v.tsv", "three\ttrois\n")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    files = ["--source", tmp_path / "a.en", "--target", tmp_path / "a.fr", "--valid", tmp_path / "v.tsv"]
+    assert regard("train", *files, "--out", tmp_path / "m").code == 0
+    assert trainer.calls[0].train.target == ["un", "deux"]
+    assert trainer.calls[0].valid.source == ["three"]
+
+
+def test_options_are_settings_by_name_and_win_over_the_file(regard, trainer, pairs, tmp_path):
+    (tmp_path / "c.yaml").write_text("model:\n  cell: lstm\n  embedding: 32\ntrain:\n  seed: 5\n  clip: 2\n")
+    outcome = regard(
+        "train", pairs, "--out", tmp_path / "m", "--config", tmp_path / "c.yaml",
+        "--attention", "local-p", "--embedding", 64, "--encoder-hidden", 16, "--learning-rate", 0.01, "--steps", 3,
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    settings = trainer.calls[0].settings
+    assert settings.model == ModelConfig(attention="local-p", cell="lstm", embedding=64, encoder_hidden=16)
+    assert settings.train == TrainConfig(seed=5, clip=2.0, learning_rate=0.01, steps=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("train:\n  learning_rat: 1\n", "learning_rate"),
+        ("modle:\n  cell: gru\n", "model"),
+        ("model: gru\n", "model"),
+        ("- a\n", "expected settings"),
+        ("a: [", "not YAML"),
+        ("!!python/object/apply:os.system ['true']", "not YAML"),
+    ],
+)
+def test_wrong_settings_are_one_line(regard, trainer, pairs, tmp_path, text, says):
+    (tmp_path / "c.yaml").write_text(text)
+    outcome = regard("train", pairs, "--out", tmp_path / "m", "--config", tmp_path / "c.yaml", "--seed", 1)
+    assert outcome.code == 2
+    assert outcome.err.count("\n") == 1
+    assert says in outcome.err
+    assert not trainer.calls
+
+
+def test_a_wrong_value_names_the_choices(regard, trainer, pairs, tmp_path):
+    outcome = regard("train", pairs, "--attention", "aditive", "--out", tmp_path / "m")
+    assert outcome.code == 2
+    assert "'additive'" in outcome.err
+
+
+def test_a_missing_config_is_one_line(regard, trainer, pairs, tmp_path):
+    outcome = regard("train", pairs, "--config", tmp_path / "absent.yaml", "--out", tmp_path / "m")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(b"a\tb\nno tab\n", "line 2"), (b"a\tb\n\xff\tb\n", "byte 1"), (b"", "empty")],
+)
+def test_wrong_data_is_one_line(regard, trainer, tmp_path, content, says):
+    (tmp_path / "p.tsv").write_bytes(content)
+    outcome = regard("train", tmp_path / "p.tsv", "--out", tmp_path / "m")
+    assert outcome.code == 2
+    assert outcome.err.count("\n") == 1
+    assert says in outcome.err
+
+
+def test_an_interruption_says_how_to_go_on(regard, trainer, pairs, tmp_path):
+    trainer.raises = trainer.Interrupted()
+    arguments = ["train", str(pairs), "--out", str(tmp_path / "my model"), "--seed", "3"]
+    outcome = regard(*arguments)
+    assert outcome.code == 130
+    assert outcome.err.count("\n") == 1
+    command = outcome.err.split("go on with: ")[1].strip()
+    assert shlex.split(command) == ["regard", *arguments, "--resume"]
+    trainer.raises = None
+    assert regard(*shlex.split(command)[1:]).code == 0
+    assert trainer.calls[-1].resume

@@ -1,0 +1,104 @@
+"""`regard translate`: arguments, files and standard input; a line out for every line in."""
+
+import io
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from regard.cli import translate as command
+
+
+@pytest.fixture
+def standard_input(monkeypatch):
+    def give(data, terminal=False):
+        stream = SimpleNamespace(buffer=io.BytesIO(data), isatty=lambda: terminal)
+        monkeypatch.setattr(sys, "stdin", stream)
+
+    return give
+
+
+def test_arguments(regard, translator, tmp_path):
+    outcome = regard("translate", "one two", "three", "--model", tmp_path, "--beam", 2)
+    assert (outcome.code, outcome.out) == (0, "ONE TWO\nTHREE\n")
+    assert translator.asked == [(["one two", "three"], 2, False)]
+
+
+def test_standard_input_keeps_blank_lines_and_order(regard, translator, tmp_path, standard_input):
+    standard_input("un\n\n  \ndéjà\r\ntrois".encode())
+    assert regard("translate", "--model", tmp_path).out == "UN\n\n\nDÉJÀ\nTROIS\n"
+
+
+def test_long_input_is_read_in_chunks(regard, translator, tmp_path, standard_input, monkeypatch):
+    monkeypatch.setattr(command, "AT_ONCE", 2)
+    standard_input(b"a\nb\nc\n")
+    assert regard("translate", "--model", tmp_path).out == "A\nB\nC\n"
+    assert [asked[0] for asked in translator.asked] == [["a", "b"], ["c"]]
+
+
+def test_typed_sentences_are_answered_one_by_one(regard, translator, tmp_path, standard_input):
+    standard_input(b"a\nb\n", terminal=True)
+    outcome = regard("translate", "--model", tmp_path)
+    assert [asked[0] for asked in translator.asked] == [["a"], ["b"]]
+    assert "Ctrl-D" in outcome.err
+
+
+def test_bad_bytes_on_standard_input_are_named(regard, translator, tmp_path, standard_input):
+    standard_input(b"good\nab\xff\n")
+    outcome = regard("translate", "--model", tmp_path)
+    assert (outcome.code, outcome.err) == (
+        2,
+        "regard: standard input: line 2, byte 3 is not UTF-8; convert the text to UTF-8\n",
+    )
+
+
+def test_files(regard, translator, tmp_path):
+    (tmp_path / "a.en").write_text("one\n\ntwo\n", encoding="utf-8")
+    outcome = regard("translate", "--model", tmp_path, "--input", tmp_path / "a.en", "--output", tmp_path / "a.fr")
+    assert (outcome.code, outcome.out) == (0, "")
+    assert (tmp_path / "a.fr").read_text(encoding="utf-8") == "ONE\n\nTWO\n"
+
+
+def test_show_and_save(regard, translator, tmp_path):
+    outcome = regard("translate", "hi you", "--model", tmp_path, "--show", "--save", tmp_path / "p.png")
+    assert outcome.out == "HI YOU\n<matrix of hi you>\n"
+    assert translator.asked[0][2] is True
+    assert translator.saved == [tmp_path / "p.png"]
+
+
+def test_several_pictures_are_numbered(regard, translator, tmp_path):
+    assert regard("translate", "a", "b", "--model", tmp_path, "--save", tmp_path / "p.svg").code == 0
+    assert translator.saved == [tmp_path / "p-1.svg", tmp_path / "p-2.svg"]
+
+
+def test_a_model_without_attention_has_nothing_to_show(regard, translator, tmp_path):
+    translator.has_attention = False
+    outcome = regard("translate", "a", "--model", tmp_path, "--show")
+    assert outcome.code == 2
+    assert "no attention" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["a", "--input", "x"], "leave one out"),
+        (["a", "--save", "p.gif"], ".png or .svg"),
+        (["--input", "absent.txt"], "absent.txt"),
+        (["a", "--output", "absent/there.txt"], "absent/there.txt"),
+    ],
+)
+def test_mistakes_are_one_line(regard, translator, tmp_path, monkeypatch, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    outcome = regard("translate", "--model", tmp_path, *arguments)
+    assert outcome.code == 2
+    assert outcome.err.count("\n") == 1
+    assert says in outcome.err
+
+
+def test_nothing_is_lost_when_input_and_output_are_one_file_or_the_input_is_missing(regard, translator, tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("one\n", encoding="utf-8")
+    assert regard("translate", "--model", tmp_path, "-i", tmp_path / "absent", "-o", path).code == 2
+    assert path.read_text(encoding="utf-8") == "one\n"
+    assert regard("translate", "--model", tmp_path, "-i", path, "-o", path).code == 0
+    assert path.read_text(encoding="utf-8") == "ONE\n"
