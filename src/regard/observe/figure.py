@@ -106,7 +106,7 @@ def lengths(
     axes.set_ylabel("BLEU")
     axes.grid(axis="y", color="#dddddd", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title(title, fontsize=12, pad=12, parse_math=False)
+    axes.set_title(title, fontsize=12, pad=22, parse_math=False)
     if caption:
         axes.annotate(
             caption, (0.5, 0), (0, -46), xycoords="axes fraction", textcoords="offset points",

@@ -10,6 +10,7 @@ never saw, and shows where each word was read. Sutskever 2014; Cho 2014; Bahdana
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import time
 from dataclasses import asdict, dataclass, field
@@ -74,14 +75,18 @@ def run(folder: Path, *, seed: int = 1, sizes: Sizes | None = None, console: Con
     Returns what is written to results.json: settings, seed, versions, BLEU by length with signatures, seconds.
     Raises UserError if the folder holds something that is not an earlier demo's.
     """
-    sizes, console, start = sizes or Sizes(), console or Console(), time.monotonic()
+    sizes, console, start = sizes or Sizes(), console or Console(highlight=False), time.monotonic()
     _prepare(folder)
     results: dict[str, Any] = {"recipe": "bottleneck", "finished": False, "seed": seed, "settings": asdict(sizes)}
     _write(folder, results)
 
     console.rule("1. Two translators that differ in one thing")
+    console.print(
+        "One squeezes the whole English sentence into one vector and writes French from that alone; the other may look "
+        "back at every English word before it writes a French one."
+    )
     train, valid, test = _corpus(sizes, seed)
-    console.print(f"Built-in corpus: {len(train):,} pairs to train on, {len(test):,} to judge with.", highlight=False)
+    console.print(f"Built-in corpus: {len(train):,} pairs to train on, {len(test):,} to judge with.")
     translators, bins = {}, {}
     for name, attention in SYSTEMS.items():
         console.print(f"\nTraining: {name}", style="bold")
@@ -89,9 +94,11 @@ def run(folder: Path, *, seed: int = 1, sizes: Sizes | None = None, console: Con
         bins[name] = _judge(translators[name], test, sizes)
         results[attention] = {"training_seconds": round(seconds, 1), "bleu_by_length": [_plain(b) for b in bins[name]]}
 
+    console.print()
     console.rule("2. BLEU as sentences grow")
     _show_lengths(folder, bins, console)
 
+    console.print()
     console.rule("3. Where it looked")
     translation = translators["additive attention"].translate([SENTENCE], beam=5)[0]
     results["example"] = {"source": SENTENCE, "text": translation.text, "gold": GOLD, "score": translation.score}
@@ -168,7 +175,7 @@ def _show_lengths(folder: Path, bins: dict[str, list[LengthBin]], console: Conso
         table.add_row(name, *cells, f"{values[-1] / values[0]:.2f} ×" if values[0] and values[-1] is not None else "")
     console.print(table)
     signature = next(part.bleu.signature for parts in bins.values() for part in parts if part.bleu)
-    console.print(f"BLEU, {signature}", style="dim", highlight=False)
+    console.print(f"BLEU, {signature}", style="dim")
     curves = {
         name: {label: part.bleu.value if part.bleu else None for label, part in zip(labels, parts, strict=True)}
         for name, parts in bins.items()
@@ -179,9 +186,9 @@ def _show_lengths(folder: Path, bins: dict[str, list[LengthBin]], console: Conso
 
 
 def _show_example(folder: Path, translation: Translation, console: Console) -> None:
-    console.print(f"English, never trained on:  {SENTENCE}", highlight=False)
+    console.print(f"English, never trained on:  {SENTENCE}")
     console.print(f"French, by the model:       {translation.text}", style="bold", highlight=False, markup=False)
-    console.print(f"French, the corpus' own:    {GOLD}\n", highlight=False)
+    console.print(f"French, the corpus' own:    {GOLD}\n")
     assert translation.attention is not None  # this model has attention
     console.print(matrix(translation.attention, translation.source_words, translation.target_words))
     console.print()
@@ -192,6 +199,7 @@ def _show_example(folder: Path, translation: Translation, console: Console) -> N
 
 
 def _say_what_next(folder: Path, seconds: float, console: Console) -> None:
+    console.print()
     console.rule(f"Done in {seconds / 60:.1f} minutes")
     for what, where in (
         ("BLEU by length", "lengths.png, lengths.svg"),
@@ -201,11 +209,13 @@ def _say_what_next(folder: Path, seconds: float, console: Console) -> None:
     ):
         console.print(f"{what:<22}{folder}: {where}", highlight=False, markup=False, soft_wrap=True)
     console.print("\nNext:", style="bold")
-    console.print(
-        f'  regard translate --model {folder / "additive"} --show "The old teacher reads a book"', soft_wrap=True
-    )
-    console.print("  regard train pairs.tsv        your own sentence pairs, SOURCE<tab>TARGET a line")
-    console.print("  regard --help")
+    model = shlex.quote(str(folder / "additive"))
+    for line in (
+        f'regard translate --model {model} --show "The old teacher reads a book"',
+        "regard train pairs.tsv    (your own pairs, SOURCE<tab>TARGET a line)",
+        "regard --help",
+    ):
+        console.print(f"  {line}", soft_wrap=True, markup=False)
 
 
 def _plain(part: LengthBin) -> dict[str, Any]:
