@@ -1,0 +1,165 @@
+"""Typed settings: every choice of a model and of its training, once, with its default and its reason.
+
+A mapping read from a file becomes settings through `Settings.from_mapping`, which refuses what it does not know and
+names the nearest key it does, so that a misspelt option never passes in silence.
+"""
+
+import dataclasses
+import difflib
+import types
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from regard.errors import UserError
+
+ATTENTIONS = ("none", "additive", "dot", "general", "local-m", "local-p")
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """A recurrent encoder–decoder. Sizes are numbers of features.
+
+    `attention="none"` is the fixed-vector bottleneck: the same network whose context is the encoder's last state at
+    every step. `order` says when the decoder looks: "bahdanau" (with the previous state, then update) or "luong"
+    (update, then look); None takes bahdanau for additive and none, luong otherwise. `input_feeding` gives the cell the
+    previous step's attentional vector; None means: in luong's order. `tied_embeddings` shares one table: "target"
+    between the decoder's input and output, "all" with the encoder's input as well.
+    """
+
+    attention: Literal["none", "additive", "dot", "general", "local-m", "local-p"] = "additive"
+    cell: Literal["gru", "lstm"] = "gru"
+    order: Literal["bahdanau", "luong"] | None = None
+    input_feeding: bool | None = None
+    embedding: int = 256
+    encoder_hidden: int = 256  # per direction
+    decoder_hidden: int = 512
+    layers: int = 1
+    bidirectional: bool = True
+    tied_embeddings: Literal["none", "target", "all"] = "all"
+    dropout: float = 0.3
+    window: int = 5  # D of local attention: source positions to each side of p_t
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        for name in ("embedding", "encoder_hidden", "decoder_hidden", "layers", "window"):
+            _check(self, name, getattr(self, name) >= 1, "at least 1")
+        _check(self, "dropout", 0 <= self.dropout < 1, "from 0 up to, not including, 1")
+
+    def resolved(self) -> Self:
+        """The same settings with `order` and `input_feeding` decided."""
+        order = self.order or ("bahdanau" if self.attention in ("none", "additive") else "luong")
+        feeding = self.input_feeding if self.input_feeding is not None else order == "luong"
+        return dataclasses.replace(self, order=order, input_feeding=feeding)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """How a model is trained. A step is one update of the weights; a token is one target subword, its end included."""
+
+    epochs: int = 30
+    steps: int | None = None  # stop after so many, whatever the epochs say
+    batch_tokens: int = 2048  # source or target tokens a batch holds at most, padding counted
+    vocabulary: int = 8000  # subwords, shared by the two languages
+    max_tokens: int = 100  # a longer side leaves the pair out, counted and named
+    learning_rate: float = 1e-3  # Adam's, at its peak
+    warmup: int = 400  # steps to the peak, linear
+    final_rate: float = 0.05  # the share of the peak that is left at the last step, along a cosine
+    clip: float = 1.0  # gradient norm
+    label_smoothing: float = 0.1
+    weight_decay: float = 0.0
+    validate_every: int | None = None  # steps; None: once an epoch
+    patience: int = 8  # validations without a better BLEU before stopping
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where the processor multiplies it
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        for name in ("epochs", "batch_tokens", "max_tokens", "patience"):
+            _check(self, name, getattr(self, name) >= 1, "at least 1")
+        for name in ("steps", "validate_every"):
+            _check(self, name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1, or nothing")
+        _check(self, "vocabulary", self.vocabulary >= 16, "at least 16")
+        _check(self, "learning_rate", self.learning_rate > 0, "above 0")
+        _check(self, "clip", self.clip > 0, "above 0")
+        _check(self, "warmup", self.warmup >= 0, "0 or more")
+        _check(self, "weight_decay", self.weight_decay >= 0, "0 or more")
+        _check(self, "final_rate", 0 <= self.final_rate <= 1, "from 0 to 1")
+        _check(self, "label_smoothing", 0 <= self.label_smoothing < 1, "from 0 up to, not including, 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Everything that, with the data, decides what a training run makes."""
+
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
+        """Read `{"model": {...}, "train": {...}}`; unknown keys and wrong kinds of value raise UserError."""
+        _known(mapping, ("model", "train"), "settings")
+        sections = {}
+        for name, section in (("model", ModelConfig), ("train", TrainConfig)):
+            sections[name] = read_section(section, mapping.get(name) or {}, name)
+        return cls(**sections)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The inverse of `from_mapping`."""
+        return dataclasses.asdict(self)
+
+
+def read_section(kind: type[T], values: Any, where: str) -> T:
+    """One settings dataclass from a mapping of its fields."""
+    if not isinstance(values, Mapping):
+        raise UserError(f"{where}: expected a mapping of settings, got {values!r}")
+    hints = get_type_hints(kind)
+    _known(values, hints, where)
+    return kind(**{name: _cast(value, hints[name], f"{where}.{name}") for name, value in values.items()})
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """' (did you mean X?)' for the closest of the words, or nothing."""
+    close = difflib.get_close_matches(word, list(words), n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _known(values: Mapping[str, Any], names: Iterable[str], where: str) -> None:
+    names = list(names)
+    for key in values:
+        if key not in names:
+            hint = nearest(str(key), names) or f" (known: {', '.join(names)})"
+            raise UserError(f"unknown setting {key!r} in {where}{hint}")
+
+
+def _cast(value: Any, hint: Any, where: str) -> Any:
+    """The value as its field's type wants it: an int may serve as a float, nothing else is converted."""
+    options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    for option in options:
+        if get_origin(option) is Literal and value in get_args(option):
+            return value
+        if option is float and isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        if isinstance(option, type) and type(value) is option:
+            return value
+    wanted = " or ".join(_describe(option) for option in options)
+    hint_text = nearest(str(value), [c for o in options if get_origin(o) is Literal for c in get_args(o)])
+    raise UserError(f"{where}: expected {wanted}, got {value!r}{hint_text}")
+
+
+def _describe(option: Any) -> str:
+    if get_origin(option) is Literal:
+        return "one of " + ", ".join(get_args(option))
+    return "nothing" if option is type(None) else {"int": "a whole number", "float": "a number"}.get(
+        option.__name__, option.__name__
+    )
+
+
+def _check_choices(config: Any) -> None:
+    for name, hint in get_type_hints(type(config)).items():
+        _cast(getattr(config, name), hint, name)
+
+
+def _check(config: Any, name: str, good: bool, wanted: str) -> None:
+    if not good:
+        raise UserError(f"{name}: expected {wanted}, got {getattr(config, name)!r}")

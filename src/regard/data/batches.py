@@ -1,0 +1,113 @@
+"""Batches of about equal numbers of tokens, as a pure function of (seed, epoch, index).
+
+Pairs of equal source length come together, so that hardly a token is padding; which of them share a batch and in which
+order the batches come is drawn anew each epoch. Nothing is remembered: a run that resumes at step n asks for batch n.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Self
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from regard.data.pairs import Pairs
+from regard.data.tokenizer import BOS, EOS, PAD, Tokenizer
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Pairs as subword numbers, the end mark included on both sides; `long` numbers the pairs left out as over-long."""
+
+    source: list[list[int]]
+    target: list[list[int]]
+    long: list[int]
+
+    @classmethod
+    def of(cls, pairs: Pairs, tokenizer: Tokenizer, max_tokens: int) -> Self:
+        """Encode; a pair with a side of more than `max_tokens` subwords is left out and its index kept in `long`."""
+        source = [ids + [EOS] for ids in tokenizer.encode(pairs.source)]
+        target = [ids + [EOS] for ids in tokenizer.encode(pairs.target)]
+        fits = [max(len(s), len(t)) <= max_tokens + 1 for s, t in zip(source, target, strict=True)]
+        return cls(
+            [s for s, fit in zip(source, fits, strict=True) if fit],
+            [t for t, fit in zip(target, fits, strict=True) if fit],
+            [index for index, fit in enumerate(fits) if not fit],
+        )
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sentences side by side, longest source first. Teacher forcing reads `target_in` and is asked for `target_out`."""
+
+    source: Int[Tensor, "batch source"]
+    source_lengths: Int[Tensor, " batch"]
+    target_in: Int[Tensor, "batch target"]
+    target_out: Int[Tensor, "batch target"]
+    tokens: int  # target tokens without padding, ends included
+
+
+def pad(rows: Sequence[Sequence[int]]) -> Int[Tensor, "batch time"]:
+    """Rows of different length as one tensor, filled up with PAD."""
+    width = max(map(len, rows), default=0)
+    return torch.tensor([[*row, *[PAD] * (width - len(row))] for row in rows], dtype=torch.long).view(len(rows), width)
+
+
+def make_batch(source: Sequence[Sequence[int]], target: Sequence[Sequence[int]]) -> Batch:
+    """One batch from encoded sentences whose ends are marked."""
+    order = sorted(range(len(source)), key=lambda i: -len(source[i]))
+    source, target = [source[i] for i in order], [target[i] for i in order]
+    return Batch(
+        source=pad(source),
+        source_lengths=torch.tensor([len(row) for row in source]),
+        target_in=pad([[BOS, *row[:-1]] for row in target]),
+        target_out=pad(target),
+        tokens=sum(map(len, target)),
+    )
+
+
+def plan_epoch(data: Encoded, batch_tokens: int, seed: int, epoch: int) -> list[list[int]]:
+    """Which pairs make up each batch of one epoch: every pair once, no batch over `batch_tokens` unless alone."""
+    draw = random.Random(f"{seed}/{epoch}")
+    keyed = [(len(s), len(t), draw.random(), i) for i, (s, t) in enumerate(zip(data.source, data.target, strict=True))]
+    batches: list[list[int]] = []
+    widest = 0
+    for source_length, target_length, _, index in sorted(keyed):
+        widest = max(widest, source_length, target_length)
+        if not batches or widest * (len(batches[-1]) + 1) > batch_tokens:
+            batches.append([])
+            widest = max(source_length, target_length)
+        batches[-1].append(index)
+    draw.shuffle(batches)
+    return batches
+
+
+class BatchStream:
+    """The endless sequence of training batches, from a given step on."""
+
+    def __init__(self, data: Encoded, batch_tokens: int, seed: int, start: int = 0):
+        self.data, self.batch_tokens, self.seed, self.start = data, batch_tokens, seed, start
+
+    def __iter__(self) -> Iterator[Batch]:
+        step = 0
+        for epoch in count():
+            for indices in plan_epoch(self.data, self.batch_tokens, self.seed, epoch):
+                if step >= self.start:
+                    yield make_batch([self.data.source[i] for i in indices], [self.data.target[i] for i in indices])
+                step += 1
+
+    def batches_per_epoch(self) -> int:
+        """Of the first epoch; later ones hold the same pairs and differ by a batch at most."""
+        return len(plan_epoch(self.data, self.batch_tokens, self.seed, 0))
+
+
+def in_order(data: Encoded, batch_tokens: int) -> Iterator[Batch]:
+    """Every pair once, always in the same batches: for validation."""
+    for indices in plan_epoch(data, batch_tokens, seed=0, epoch=0):
+        yield make_batch([data.source[i] for i in indices], [data.target[i] for i in indices])

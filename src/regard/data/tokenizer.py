@@ -1,0 +1,109 @@
+"""Subwords: a byte-pair encoding learnt from both languages at once, by the `tokenizers` library.
+
+Text is cut into words first: at spaces, around punctuation and after an elided letter (`J'adore` is `J'` + `adore`), so
+that a subword never spans two of them. The mark `▁` stands for a space, which makes decoding a plain concatenation.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Self
+
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer as Engine
+
+from regard.errors import UserError
+
+PAD, BOS, EOS, UNK = 0, 1, 2, 3
+SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"]
+SPACE = "▁"
+UNKNOWN = "⁇"  # how a subword that is not in the vocabulary is shown
+
+WORD = Regex(
+    rf"{SPACE}?[\p{{L}}\p{{M}}]+['’](?=\p{{L}})"  # an elision before a letter: J' l' qu'
+    rf"|{SPACE}?[\p{{L}}\p{{M}}]+|{SPACE}?\p{{N}}+|{SPACE}?[^{SPACE}\p{{L}}\p{{M}}\p{{N}}]|{SPACE}"
+)
+
+
+class Tokenizer:
+    """Turns sentences into subword numbers and back; `PAD`, `BOS`, `EOS` and `UNK` are never made from text."""
+
+    def __init__(self, engine: Engine):
+        self._engine = engine
+        self._engine.encode_special_tokens = True  # the text "</s>" is text
+        self._words = pre_tokenizers.Split(WORD, behavior="isolated")
+
+    @classmethod
+    def train(cls, sentences: Iterable[str], vocabulary: int) -> Self:
+        """Learn at most `vocabulary` subwords, the four special ones included, from sentences of both languages."""
+        engine = Engine(models.BPE(unk_token=SPECIAL[UNK]))
+        engine.normalizer = normalizers.Sequence(
+            [normalizers.NFC(), normalizers.Replace(Regex(r"[ \t\r\n]+"), " "), normalizers.Strip()]
+        )
+        engine.pre_tokenizer = pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="always", split=True),
+                pre_tokenizers.Split(WORD, behavior="isolated"),
+            ]
+        )
+        engine.decoder = decoders.Metaspace(replacement=SPACE, prepend_scheme="always")
+        trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=SPECIAL, show_progress=False)
+        engine.train_from_iterator(sentences, trainer)
+        return cls(engine)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote; UserError for anything else."""
+        try:
+            engine = Engine.from_file(str(path))
+        except Exception as error:  # the library raises bare Exception
+            raise UserError(f"{path}: not a tokenizer file ({error})") from None
+        if [engine.id_to_token(i) for i in range(len(SPECIAL))] != SPECIAL:
+            raise UserError(f"{path}: not a tokenizer of regard (its first entries are not {', '.join(SPECIAL)})")
+        return cls(engine)
+
+    def to_json(self) -> str:
+        """The file's content, as `load` reads it."""
+        return self._engine.to_str(pretty=False)
+
+    def __len__(self) -> int:
+        return self._engine.get_vocab_size()
+
+    def encode(self, sentences: Sequence[str]) -> list[list[int]]:
+        """Subword numbers of each sentence, without begin or end marks."""
+        return [encoding.ids for encoding in self._engine.encode_batch(list(sentences))]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The sentence that the subwords spell; begin, end and padding say nothing."""
+        return "".join(self.pieces(ids)).replace(SPACE, " ").strip()
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """Each subword as it is written, `▁` for a space before it."""
+        return [self._piece(i) for i in ids]
+
+    def words(self, ids: Sequence[int]) -> list[tuple[str, list[int]]]:
+        """The words that the subwords spell, each with the places of its subwords in `ids`."""
+        pieces = self.pieces(ids)
+        if not any(pieces):
+            return []
+        spans = self._words.pre_tokenize_str("".join(pieces))
+        words: list[tuple[str, list[int]]] = [(text.lstrip(SPACE), []) for text, _ in spans]
+        starts = _running(len(text) for text, _ in spans)
+        word = 0
+        for place, start in enumerate(_running(map(len, pieces))):
+            while word + 1 < len(words) and start >= starts[word + 1]:
+                word += 1
+            words[word][1].append(place)
+        return [(text, places) for text, places in words if text and places]
+
+    def _piece(self, i: int) -> str:
+        if i in (PAD, BOS, EOS):
+            return ""
+        return UNKNOWN if i == UNK else self._engine.id_to_token(i)
+
+
+def _running(lengths: Iterable[int]) -> list[int]:
+    starts, total = [], 0
+    for length in lengths:
+        starts.append(total)
+        total += length
+    return starts

@@ -1,0 +1,1 @@
+"""From a model to its output: greedy and beam search over one small step protocol."""

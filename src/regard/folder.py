@@ -1,0 +1,111 @@
+"""The model folder: what it holds, how it is written so that nothing is ever half there, and how it is read in safety.
+
+    config.json          format version, settings, what it was trained on and how well it did
+    tokenizer.json       the subwords
+    model.safetensors    the weights that did best on validation
+    metrics.jsonl        a line per log entry
+    training/            what only `--resume` needs: the last checkpoint, TensorBoard's logs, the pairs left out
+
+Everything is JSON or safetensors: opening a folder from a stranger runs none of his code.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from regard.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = 1
+KIND = "regard translator"
+CONFIG, TOKENIZER, WEIGHTS, METRICS, TRAINING = (
+    "config.json",
+    "tokenizer.json",
+    "model.safetensors",
+    "metrics.jsonl",
+    "training",
+)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Replace a file whole or not at all: a temporary file beside it, flushed to the disk, then renamed over it."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _flush_folder(path.parent)
+
+
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Write `config.json`, stamped with kind and format."""
+    stamped = {"kind": KIND, "format": FORMAT, **config}
+    write(folder / CONFIG, (json.dumps(stamped, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read `config.json`; UserError if the folder is missing, foreign, damaged or of a later format."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such model folder; `regard train` makes one")
+    try:
+        config = json.loads((folder / CONFIG).read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{folder}: not a model folder (no {CONFIG} in it)") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{folder / CONFIG}: damaged ({error})") from None
+    if not isinstance(config, dict) or config.get("kind") != KIND:
+        raise UserError(f"{folder}: not a model folder of regard ({CONFIG} does not say kind: {KIND!r})")
+    version = config.get("format")
+    if not isinstance(version, int) or version > FORMAT:
+        raise UserError(f"{folder}: format {version!r}, this regard reads up to {FORMAT}; update regard")
+    return config
+
+
+def write_weights(folder: Path, weights: Mapping[str, "Tensor"]) -> None:
+    """Write the weights as safetensors; a tensor that several names share is written under each."""
+    from safetensors.torch import save
+
+    write(folder / WEIGHTS, save({name: tensor.detach().clone().contiguous() for name, tensor in weights.items()}))
+
+
+def read_weights(folder: Path) -> dict[str, "Tensor"]:
+    """Read the weights; UserError if the file is missing or damaged."""
+    return read_tensors(folder / WEIGHTS)
+
+
+def read_tensors(path: Path) -> dict[str, "Tensor"]:
+    """The tensors of one safetensors file; UserError if it is missing or damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        return load(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path}: missing") from None
+    except (SafetensorError, ValueError) as error:
+        raise UserError(f"{path}: damaged, not a safetensors file ({error})") from None
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the rename itself durable, where the system can."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)

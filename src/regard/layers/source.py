@@ -1,0 +1,124 @@
+"""Attention over a source: queries look at keys and values that were prepared once and are asked many times.
+
+    memory = layer.prepare(states, lengths)      # once a sentence
+    context = layer(query, memory)               # once a decoding step, or for all steps at once
+
+What the layers here share; each mechanism's own file gives its score and, where it has one, its focus.
+"""
+
+from typing import NamedTuple, Self
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from regard.attend import attend, attend_with_weights
+from regard.equation.masks import dense
+from regard.equation.prepare import Keys
+from regard.equation.reference import Attended
+from regard.equation.scores import Score
+
+
+class Memory(NamedTuple):
+    """A source as a layer prepared it."""
+
+    keys: Keys
+    lengths: Int[Tensor, " batch"]
+
+    def select(self, rows: Int[Tensor, " rows"]) -> Self:
+        """Some of the batch rows."""
+        k, score, values, mask = self.keys.k, self.keys.score, self.keys.values, self.keys.mask
+        assert values is not None
+        assert mask is not None
+        kept = Keys(k[rows], score, values[rows], dense(mask.tensors[0][rows]))
+        return type(self)(kept, self.lengths[rows])
+
+
+class Focus(NamedTuple):
+    """What a mechanism adds to the padding mask: which pairs may attend, and a factor on the weights."""
+
+    allowed: Tensor | None = None  # (B, 1, Tq, Tk) bool
+    after: Tensor | None = None  # (B, 1, Tq, Tk)
+
+
+class SourceAttention(nn.Module):
+    """c_t = Σ_s α_t(s) v_s with α_t = softmax_s(score(h_t, k_s)), over the positions within the source's length."""
+
+    def score(self) -> Score:
+        """The mechanism's score, holding this layer's parameters."""
+        raise NotImplementedError
+
+    def focus(self, query: Tensor, memory: Memory, position: Tensor | None) -> Focus:
+        """Where the mechanism looks at all; everywhere unless it says otherwise."""
+        return Focus()
+
+    def prepare(
+        self, states: Float[Tensor, "batch source features"], lengths: Int[Tensor, " batch"] | None = None
+    ) -> Memory:
+        """Do once what concerns the source alone. What lies beyond `lengths` (default: nothing) is never read.
+
+        Raises ValueError if `states` is not (batch, source, features) or `lengths` not one whole number a row.
+        """
+        if states.dim() != 3:
+            raise ValueError(f"states: expected (batch, source, features), got shape {tuple(states.shape)}")
+        batch, width, _ = states.shape
+        if lengths is None:
+            lengths = torch.full((batch,), width, device=states.device)
+        if lengths.shape != (batch,) or lengths.is_floating_point():
+            raise ValueError(
+                f"lengths: expected {batch} whole numbers, one a batch row, got {lengths.dtype} of shape "
+                f"{tuple(lengths.shape)}"
+            )
+        within = torch.arange(width, device=states.device) < lengths.to(states.device)[:, None]
+        heads = states[:, None]
+        return Memory(self.score().prepare(heads, heads, dense(within[:, None, None])), lengths.to(states.device))
+
+    def forward(
+        self,
+        query: Float[Tensor, "batch steps query_features"],
+        memory: Memory | Float[Tensor, "batch source features"],
+        lengths: Int[Tensor, " batch"] | None = None,
+        *,
+        position: Int[Tensor, "batch steps"] | None = None,
+    ) -> Float[Tensor, "batch steps features"]:
+        """The contexts c_t. `memory` is what `prepare` gave, or the states themselves with their `lengths`.
+
+        `position` numbers the steps for a mechanism that counts them (local-m); default 0, 1, 2, ...
+        """
+        memory, focus = self._aim(query, memory, lengths, position)
+        keys = memory.keys
+        return attend(query[:, None], keys, keys.values, score=keys.score, **focus)[:, 0]
+
+    def attended(
+        self,
+        query: Float[Tensor, "batch steps query_features"],
+        memory: Memory | Float[Tensor, "batch source features"],
+        lengths: Int[Tensor, " batch"] | None = None,
+        *,
+        position: Int[Tensor, "batch steps"] | None = None,
+    ) -> Attended:
+        """Context, weights, scores and log-sum-exp, differentiable, each with a head axis of size 1."""
+        memory, focus = self._aim(query, memory, lengths, position)
+        keys = memory.keys
+        return attend_with_weights(query[:, None], keys, keys.values, score=keys.score, **focus)
+
+    def weights(self, *arguments: object, **named: object) -> Float[Tensor, "batch steps source"]:
+        """The weights α alone; arguments as for calling the layer."""
+        return self.attended(*arguments, **named).weights[:, 0]  # type: ignore[arg-type]
+
+    def scores(self, *arguments: object, **named: object) -> Float[Tensor, "batch steps source"]:
+        """The scores e alone, −∞ where nothing may be seen; arguments as for calling the layer."""
+        return self.attended(*arguments, **named).scores[:, 0]  # type: ignore[arg-type]
+
+    def _aim(
+        self, query: Tensor, memory: Memory | Tensor, lengths: Tensor | None, position: Tensor | None
+    ) -> tuple[Memory, dict]:
+        if query.dim() != 3:
+            raise ValueError(f"query: expected (batch, steps, features), got shape {tuple(query.shape)}")
+        if isinstance(memory, Tensor):
+            memory = self.prepare(memory, lengths)
+        elif lengths is not None:
+            raise ValueError("lengths: the memory was prepared with its lengths already; leave them out")
+        focus = self.focus(query, memory, position)
+        mask = None if focus.allowed is None else dense(focus.allowed)
+        return memory, {"mask": mask, "after": focus.after}

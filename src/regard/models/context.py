@@ -1,0 +1,85 @@
+"""What the decoder reads of the source at each step: an attention's context, or one fixed vector (the bottleneck)."""
+
+from typing import NamedTuple, Self
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from regard.config import ModelConfig
+from regard.errors import UserError
+from regard.layers.additive import AdditiveAttention
+from regard.layers.dot import DotAttention, GeneralAttention
+from regard.layers.local import LocalAttention
+from regard.layers.source import Memory as Prepared
+from regard.layers.source import SourceAttention
+from regard.models.encoder import Encoded
+
+
+class Summary(NamedTuple):
+    """A source without attention: the encoder's last state, whatever the sentence's length."""
+
+    vector: Float[Tensor, "batch memory"]
+
+    def select(self, rows: Int[Tensor, " rows"]) -> Self:
+        """Some of the sentences."""
+        return type(self)(self.vector[rows])
+
+
+Memory = Prepared | Summary
+
+
+class FixedContext(nn.Module):
+    """c_t = c, the encoder's last state in both directions, at every step: no attention (Cho 2014)."""
+
+    def prepare(self, encoded: Encoded, lengths: Int[Tensor, " batch"]) -> Summary:
+        """Keep the last state of the topmost layer."""
+        return Summary(encoded.last[0][-1])
+
+    def forward(
+        self, query: Float[Tensor, "batch beam query"], memory: Summary, position: Tensor, weights: bool
+    ) -> tuple[Float[Tensor, "batch beam memory"], None]:
+        """The same vector for every query; there are no weights."""
+        return memory.vector[:, None].expand(-1, query.shape[1], -1), None
+
+
+class AttendedContext(nn.Module):
+    """c_t = Σ_s α_t(s) h_s, by one of the layers; the hypotheses of a sentence are queries on the same keys."""
+
+    def __init__(self, attention: SourceAttention):
+        super().__init__()
+        self.attention = attention
+
+    def prepare(self, encoded: Encoded, lengths: Int[Tensor, " batch"]) -> Prepared:
+        """Keys, once a sentence."""
+        return self.attention.prepare(encoded.memory, lengths)
+
+    def forward(
+        self, query: Float[Tensor, "batch beam query"], memory: Prepared, position: Tensor, weights: bool
+    ) -> tuple[Float[Tensor, "batch beam memory"], Float[Tensor, "batch beam source"] | None]:
+        """The contexts, and the weights where asked for."""
+        if not weights:
+            return self.attention(query, memory, position=position), None
+        attended = self.attention.attended(query, memory, position=position)
+        return attended.context[:, 0], attended.weights[:, 0]
+
+
+def make_context(config: ModelConfig, memory: int) -> FixedContext | AttendedContext:
+    """The part that `config.attention` names, for encoder states of `memory` features."""
+    query = config.decoder_hidden
+    if config.attention == "none":
+        return FixedContext()
+    if config.attention == "dot" and query != memory:
+        raise UserError(
+            f"dot attention compares states of the same size: decoder_hidden is {query}, the encoder's states have "
+            f"{memory} features; make them equal, or take attention: general"
+        )
+    attention: SourceAttention
+    if config.attention == "additive":
+        attention = AdditiveAttention(query, memory, hidden=query)
+    elif config.attention == "dot":
+        attention = DotAttention()
+    elif config.attention == "general":
+        attention = GeneralAttention(query, memory)
+    else:
+        attention = LocalAttention(query, memory, config.window, predictive=config.attention == "local-p")
+    return AttendedContext(attention)
