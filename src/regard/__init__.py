@@ -1,0 +1,88 @@
+"""Attention in deep learning: every mechanism as one equation, and a translator that shows where it looks.
+
+Names load when they are first used: `from regard import attend` brings PyTorch, and nothing of training or plotting.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from regard.attend import attend, attend_with_weights, explain, plan
+    from regard.equation.biases import alibi, gaussian, relative
+    from regard.equation.masks import blocks, causal, dense, documents, padding, tokens, window
+    from regard.equation.prepare import Keys
+    from regard.equation.reference import Attended
+    from regard.equation.scores import Additive, Cosine, Dot, General
+    from regard.kernels.plan import kernel
+    from regard.layers import AdditiveAttention, DotAttention, GeneralAttention, LocalAttention
+    from regard.translator import load
+
+_HOMES = {
+    "regard.attend": ("attend", "attend_with_weights", "explain", "plan"),
+    "regard.equation.biases": ("alibi", "gaussian", "relative"),
+    "regard.equation.masks": ("blocks", "causal", "dense", "documents", "padding", "tokens", "window"),
+    "regard.equation.prepare": ("Keys",),
+    "regard.equation.reference": ("Attended",),
+    "regard.equation.scores": ("Additive", "Cosine", "Dot", "General"),
+    "regard.kernels.plan": ("kernel",),
+    "regard.layers": ("AdditiveAttention", "DotAttention", "GeneralAttention", "LocalAttention"),
+    "regard.translator": ("load",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Additive",
+    "AdditiveAttention",
+    "Attended",
+    "Cosine",
+    "Dot",
+    "DotAttention",
+    "General",
+    "GeneralAttention",
+    "Keys",
+    "LocalAttention",
+    "__version__",
+    "alibi",
+    "attend",
+    "attend_with_weights",
+    "blocks",
+    "causal",
+    "dense",
+    "documents",
+    "explain",
+    "gaussian",
+    "kernel",
+    "load",
+    "padding",
+    "plan",
+    "relative",
+    "tokens",
+    "window",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'regard' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOME[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})
+
+
+class _Package(ModuleType):
+    """This package as a module whose `attend` is the function, also after its file `regard.attend` was imported."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "attend" and isinstance(value, ModuleType):
+            value = value.attend
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,221 @@
+"""The one door all attention passes through: `attend`, and `attend_with_weights` for those who compute with weights.
+
+A call is recognised by its sizes, formats and parts; the first of its kind is checked and planned, the others find
+their plan and compute.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from regard.equation.biases import Bias, as_bias
+from regard.equation.masks import Mask, as_mask
+from regard.equation.normalisers import Normaliser, as_normaliser
+from regard.equation.prepare import Keys
+from regard.equation.reference import Attended
+from regard.equation.scores import Score, as_score
+from regard.kernels.plan import Plan, asked, make
+from regard.kernels.problem import describe
+
+_MOST_PLANS = 4096
+_plans: dict[tuple[object, ...], Plan] = {}
+
+
+def attend(
+    q: Float[Tensor, "batch heads queries features"],
+    k: Float[Tensor, "batch key_heads keys key_features"] | Keys,
+    v: Float[Tensor, "batch key_heads keys value_features"],
+    *,
+    score: Score | Callable[[Tensor, Tensor], Tensor] | None = None,
+    mask: Mask | Bool[Tensor, "..."] | None = None,
+    bias: Bias | Float[Tensor, "..."] | None = None,
+    normalise: str | Normaliser = "softmax",
+    after: Bias | Float[Tensor, "..."] | None = None,
+    dropout: float = 0.0,
+) -> Float[Tensor, "batch heads queries value_features"]:
+    """Attend: for each query the weighted mean of the values, computed by the fastest exact kernel for the case.
+
+        e_i = score(q, k_i) + bias_i,   α = normalise(e) * after,   context = sum_i α_i v_i
+
+    over the i that `mask` admits. A query that may attend to nothing gets context 0 and gradients exactly 0.
+
+    Args:
+        q: Queries (B, H, Tq, D).
+        k: Keys (B, Hk, Tk, Dk), H a multiple of Hk (grouped heads); or `score.prepare(keys)`, done once.
+        v: Values (B, Hk, Tk, Dv).
+        score: `Dot(scale)`, `General`, `Additive`, `Cosine`, or a callable of q, k; None is `Dot()`: q . k / sqrt(D).
+        mask: Rules combined with `&`, `|`, `~`, or a bool tensor that broadcasts to (B, H, Tq, Tk). True: may attend.
+        bias: A rule such as `alibi(heads)`, or a tensor that broadcasts to (B, H, Tq, Tk); added to the scores.
+        normalise: "softmax", or a normaliser.
+        after: A factor on the normalised weights, rule or tensor like `bias`; the result is not normalised again.
+        dropout: The probability with which a weight is dropped; the others are scaled by 1 / (1 - dropout).
+
+    Returns:
+        The context (B, H, Tq, Dv), in the dtype of v.
+
+    Raises:
+        ValueError: Arguments that do not fit each other, or a kernel asked for by name that cannot take the call.
+
+    Source: Bahdanau 2014 (arXiv 1409.0473), Luong 2015 (arXiv 1508.04025), Vaswani 2017 (arXiv 1706.03762).
+    """
+    return _run(False, q, k, v, score, mask, bias, normalise, after, dropout)
+
+
+def attend_with_weights(
+    q: Float[Tensor, "batch heads queries features"],
+    k: Float[Tensor, "batch key_heads keys key_features"] | Keys,
+    v: Float[Tensor, "batch key_heads keys value_features"],
+    *,
+    score: Score | Callable[[Tensor, Tensor], Tensor] | None = None,
+    mask: Mask | Bool[Tensor, "..."] | None = None,
+    bias: Bias | Float[Tensor, "..."] | None = None,
+    normalise: str | Normaliser = "softmax",
+    after: Bias | Float[Tensor, "..."] | None = None,
+    dropout: float = 0.0,
+) -> Attended:
+    """Attend, and return the weights too, differentiable: for copying, coverage, penalties on weights, REINFORCE.
+
+    The equation, the arguments and the errors are those of `attend`. Weights, scores and statistics are taken before
+    dropout and are at least float32; a query that may attend to nothing has weights 0 and log-sum-exp -inf.
+
+    Returns:
+        `Attended`: context (B, H, Tq, Dv), weights (B, H, Tq, Tk), scores, and from these `lse` and `log_prob`.
+    """
+    return _run(True, q, k, v, score, mask, bias, normalise, after, dropout)
+
+
+def plan(
+    q: Tensor,
+    k: Tensor | Keys,
+    v: Tensor,
+    *,
+    score: Score | Callable[[Tensor, Tensor], Tensor] | None = None,
+    mask: Mask | Tensor | None = None,
+    bias: Bias | Tensor | None = None,
+    normalise: str | Normaliser = "softmax",
+    after: Bias | Tensor | None = None,
+    dropout: float = 0.0,
+    weights: bool = False,
+) -> Plan:
+    """The plan for a call of `attend` (or, with `weights`, of `attend_with_weights`) with these arguments.
+
+    Only sizes and formats count, so tensors on the device "meta", which hold no numbers, will do.
+    """
+    return _find(weights, q, k, v, *_parts(k, score, mask, bias, normalise, after), dropout)
+
+
+def explain(q: Tensor, k: Tensor | Keys, v: Tensor, **arguments: Any) -> str:
+    """Which kernel `attend` takes for these arguments, why not the others, and what it costs: text to print.
+
+    The arguments are those of `plan`.
+    """
+    return str(plan(q, k, v, **arguments))
+
+
+def _run(
+    weights: bool, q: Any, k: Any, v: Any, score: Any, mask: Any, bias: Any, normalise: Any, after: Any, dropout: float
+) -> Any:
+    parts = _parts(k, score, mask, bias, normalise, after)
+    return _find(weights, q, k, v, *parts, dropout).compute(q, k, v, *parts, dropout)
+
+
+def _parts(
+    k: Tensor | Keys, score: Any, mask: Any, bias: Any, normalise: Any, after: Any
+) -> tuple[Score, Mask | None, Bias | None, Normaliser, Bias | None]:
+    """The call's parts as objects; prepared keys bring their score and their mask."""
+    if mask is not None:
+        mask = as_mask(mask)
+    if isinstance(k, Keys):
+        score = _same_score(score, k)
+        if k.mask is not None and mask is not k.mask:
+            mask = k.mask if mask is None else k.mask & mask
+    return (
+        as_score(score),
+        mask,
+        None if bias is None else as_bias(bias),
+        as_normaliser(normalise),
+        None if after is None else as_bias(after),
+    )
+
+
+def _same_score(score: Any, keys: Keys) -> Score:
+    if score is None:
+        return keys.score
+    if as_score(score).key != keys.score.key:
+        raise ValueError(f"score: the keys were prepared for {keys.score}, got {score}")
+    return score
+
+
+def _find(
+    weights: bool,
+    q: Tensor,
+    k: Tensor | Keys,
+    v: Tensor,
+    score: Score,
+    mask: Mask | None,
+    bias: Bias | None,
+    normaliser: Normaliser,
+    after: Bias | None,
+    dropout: float,
+) -> Plan:
+    """The plan for calls of this kind: from the cache, or made now."""
+    if torch.compiler.is_compiling():  # once per compilation, on sizes that may be symbols
+        return make(describe(q, k, v, score, mask, bias, normaliser, after, dropout, weights), asked())
+    try:
+        kind = _kind(q, k, v, score, mask, bias, normaliser, after, dropout, weights)
+    except AttributeError:  # something that is no tensor: describing the call says what
+        describe(q, k, v, score, mask, bias, normaliser, after, dropout, weights)
+        raise
+    found = _plans.get(kind)
+    if found is None:
+        found = make(describe(q, k, v, score, mask, bias, normaliser, after, dropout, weights), asked())
+        if len(_plans) >= _MOST_PLANS:
+            _plans.clear()
+        _plans[kind] = found
+    return found
+
+
+def _kind(
+    q: Tensor,
+    k: Tensor | Keys,
+    v: Tensor,
+    score: Score,
+    mask: Mask | None,
+    bias: Bias | None,
+    normaliser: Normaliser,
+    after: Bias | None,
+    dropout: float,
+    weights: bool,
+) -> tuple[object, ...]:
+    """What a call has in common with others of its kind."""
+    keys, prepared = (k.k, True) if isinstance(k, Keys) else (k, False)
+    device = q.device
+    grad: tuple[bool, ...] = ()
+    if torch.is_grad_enabled():
+        rules = [rule.requires_grad for rule in (bias, after) if rule is not None]
+        grad = (q.requires_grad, keys.requires_grad, v.requires_grad, *rules, *[x.requires_grad for x in score.tensors])
+    return (
+        weights,
+        prepared,
+        q.shape,
+        keys.shape,
+        v.shape,
+        q.dtype,
+        keys.dtype,
+        v.dtype,
+        device,
+        keys.device,
+        v.device,
+        grad,
+        score.key,
+        None if mask is None else mask.key,
+        None if bias is None else bias.key,
+        normaliser.name,
+        None if after is None else after.key,
+        dropout,
+        torch.is_autocast_enabled(device.type),
+        asked(),
+    )

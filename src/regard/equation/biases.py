@@ -1,0 +1,248 @@
+"""Biases: what is added to the scores, as rules over indices that compose by `+`.
+
+    alibi(heads) + relative(table) + tensor
+
+A bias may hold parameters: gradients flow into them. `bias.exp()` is the same rule as a factor on the weights: adding
+log f before the softmax and multiplying by f after it differ only in who normalises.
+"""
+
+import math
+from typing import Union
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from regard.equation.rules import Grid, Rule, broadcasts, four_axes, pick
+
+
+class Bias(Rule):
+    """A number for every (batch, head, query, key), in floating point."""
+
+    def __add__(self, other: Union["Bias", Tensor]) -> "Bias":
+        return Sum(self, as_bias(other)) if isinstance(other, Bias | Tensor) else NotImplemented
+
+    __radd__ = __add__
+
+    def exp(self) -> "Bias":
+        """The exponential of this rule: a factor for `attend(..., after=...)`."""
+        return Exp(self)
+
+
+class Alibi(Bias):
+    """-slope[head] * |key - query|."""
+
+    def __init__(self, slopes: Tensor) -> None:
+        self.slopes = slopes
+        self.tensors = (slopes,)
+        self.key = ("alibi", slopes.shape[0])
+
+    def at(self, grid: Grid) -> Tensor:
+        """See `Rule.at`."""
+        return -self.slopes.to(grid.key.device)[grid.head] * (grid.key - grid.query).abs()
+
+    def check(self, B: int, H: int, Tq: int, Tk: int) -> None:
+        """See `Rule.check`."""
+        _heads("alibi", self.slopes.shape[0], H)
+
+
+class Relative(Bias):
+    """table[bucket(key - query), head]."""
+
+    def __init__(self, table: Tensor, bidirectional: bool, furthest: int) -> None:
+        self.table, self.bidirectional, self.furthest = table, bidirectional, furthest
+        self.tensors = (table,)
+        self.key = ("relative", table.shape, bidirectional, furthest)
+
+    def at(self, grid: Grid) -> Tensor:
+        """See `Rule.at`."""
+        return self.table[self.bucket(grid.key - grid.query), grid.head]
+
+    def bucket(self, distance: Tensor) -> Tensor:
+        """T5's buckets: one for each near distance, then logarithmically wider ones up to `furthest`."""
+        buckets, first = self.table.shape[0], torch.zeros_like(distance)
+        if self.bidirectional:
+            buckets //= 2
+            first = (distance > 0) * buckets
+            distance = distance.abs()
+        else:
+            distance = (-distance).clamp(min=0)
+        exact = buckets // 2
+        octaves = torch.log(distance.clamp(min=1).double() / exact) / math.log(self.furthest / exact)
+        far = (exact + (octaves * (buckets - exact)).long()).clamp(max=buckets - 1)
+        return first + torch.where(distance < exact, distance, far)
+
+    @property
+    def device(self) -> torch.device | None:
+        """See `Rule.device`."""
+        return self.table.device
+
+    def check(self, B: int, H: int, Tq: int, Tk: int) -> None:
+        """See `Rule.check`."""
+        _heads("relative", self.table.shape[1], H)
+
+
+class Gaussian(Bias):
+    """-(key - centre)^2 / (2 sigma^2)."""
+
+    def __init__(self, centre: Tensor, sigma: float | Tensor) -> None:
+        self.centre, self.sigma = centre, sigma
+        self.tensors = (centre, sigma) if isinstance(sigma, Tensor) else (centre,)
+        self.key = ("gaussian", centre.shape)
+
+    def at(self, grid: Grid) -> Tensor:
+        """See `Rule.at`."""
+        return -((grid.key - pick(self.centre, grid)) ** 2) / (2 * self.sigma**2)
+
+    def dense(self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None) -> Tensor:
+        """See `Rule.dense`."""
+        key = torch.arange(Tk, device=self.centre.device)
+        return -((key - self.centre) ** 2) / (2 * self.sigma**2)
+
+    @property
+    def device(self) -> torch.device | None:
+        """See `Rule.device`."""
+        return self.centre.device
+
+    def check(self, B: int, H: int, Tq: int, Tk: int) -> None:
+        """See `Rule.check`."""
+        broadcasts("gaussian: centre", self.centre, B, H, Tq, 1)
+
+
+class Given(Bias):
+    """A tensor, given."""
+
+    def __init__(self, values: Tensor) -> None:
+        if not values.is_floating_point():
+            raise ValueError(f"bias: expected numbers in floating point, got {values.dtype}; a bool tensor is a mask")
+        self.values = four_axes("bias", values)
+        self.tensors = (values,)
+        self.key = ("given", self.values.shape, values.dtype, values.device)
+
+    def at(self, grid: Grid) -> Tensor:
+        """See `Rule.at`."""
+        return pick(self.values, grid)
+
+    def dense(self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None) -> Tensor:
+        """The tensor itself."""
+        return self.values
+
+    @property
+    def device(self) -> torch.device | None:
+        """See `Rule.device`."""
+        return self.values.device
+
+    def check(self, B: int, H: int, Tq: int, Tk: int) -> None:
+        """See `Rule.check`."""
+        broadcasts("bias", self.values, B, H, Tq, Tk)
+
+
+class Sum(Bias):
+    """Two biases added."""
+
+    def __init__(self, first: Bias, second: Bias) -> None:
+        self.first, self.second = first, second
+        self.tensors = first.tensors + second.tensors
+        self.key = ("+", first.key, second.key)
+
+    def at(self, grid: Grid) -> Tensor:
+        """See `Rule.at`."""
+        return self.first.at(grid) + self.second.at(grid)
+
+    def dense(self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None) -> Tensor:
+        """See `Rule.dense`."""
+        return self.first.dense(B, H, Tq, Tk, device) + self.second.dense(B, H, Tq, Tk, device)
+
+    @property
+    def device(self) -> torch.device | None:
+        """See `Rule.device`."""
+        return self.first.device or self.second.device
+
+    def check(self, B: int, H: int, Tq: int, Tk: int) -> None:
+        """See `Rule.check`."""
+        self.first.check(B, H, Tq, Tk)
+        self.second.check(B, H, Tq, Tk)
+
+
+class Exp(Bias):
+    """The exponential of a bias."""
+
+    def __init__(self, bias: Bias) -> None:
+        self.bias = bias
+        self.tensors = bias.tensors
+        self.key = ("exp", bias.key)
+
+    def at(self, grid: Grid) -> Tensor:
+        """See `Rule.at`."""
+        return self.bias.at(grid).exp()
+
+    def dense(self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None) -> Tensor:
+        """See `Rule.dense`."""
+        return self.bias.dense(B, H, Tq, Tk, device).exp()
+
+    @property
+    def device(self) -> torch.device | None:
+        """See `Rule.device`."""
+        return self.bias.device
+
+    def check(self, B: int, H: int, Tq: int, Tk: int) -> None:
+        """See `Rule.check`."""
+        self.bias.check(B, H, Tq, Tk)
+
+
+def alibi(heads: int) -> Bias:
+    """A penalty that grows with distance, `-slope_h * |key - query|`, at another slope for each head.
+
+    Slopes are 2^(-8 h / heads), h = 1 ... heads; where `heads` is not a power of two, those of the next smaller power
+    and every second one of the next larger. Press 2022.
+    """
+    if heads < 1:
+        raise ValueError(f"alibi: expected 1 or more heads, got {heads}")
+    power = 2 ** int(math.log2(heads))
+    between = [2 ** (-4 * h / power) for h in range(1, 2 * (heads - power), 2)]
+    slopes = [2 ** (-8 * h / power) for h in range(1, power + 1)] + between
+    return Alibi(torch.tensor(slopes))
+
+
+def relative(table: Float[Tensor, "buckets heads"], *, bidirectional: bool = True, furthest: int = 128) -> Bias:
+    """T5's learned bias: `table[bucket(key - query), head]`, with gradients into the table.
+
+    Half of the buckets hold one distance each, the others widen logarithmically up to `furthest` positions; beyond it
+    all share the last. `bidirectional` gives half of the buckets to keys after the query; without it those share the
+    bucket of distance 0. Raffel 2020.
+    """
+    if table.ndim != 2 or table.shape[0] < (4 if bidirectional else 2):
+        raise ValueError(
+            f"relative: expected a table (buckets, heads) with at least 2 buckets a direction, got {tuple(table.shape)}"
+        )
+    if furthest <= table.shape[0] // (4 if bidirectional else 2):
+        raise ValueError(f"relative: furthest must lie beyond the exact buckets, got {furthest} for {table.shape[0]}")
+    return Relative(table, bidirectional, furthest)
+
+
+def gaussian(centre: Tensor, sigma: float | Tensor) -> Bias:
+    """A preference for keys near a position: `-(key - centre)^2 / (2 sigma^2)`.
+
+    `centre` (B, Tq) or (B, H, Tq), in key positions, with gradients; `sigma` in key positions, a number or a tensor
+    that broadcasts to (B, H, Tq, Tk). As a factor on the weights (local-p, Luong 2015): `after=gaussian(...).exp()`.
+    """
+    if centre.ndim not in (2, 3) or not centre.is_floating_point():
+        raise ValueError(
+            f"gaussian: centre must be in floating point, (batch, queries) or (batch, heads, queries), "
+            f"got {centre.dtype} of shape {tuple(centre.shape)}"
+        )
+    return Gaussian((centre[:, None] if centre.ndim == 2 else centre)[..., None], sigma)
+
+
+def as_bias(bias: Bias | Tensor) -> Bias:
+    """A tensor as a bias; a bias as it is."""
+    if isinstance(bias, Bias):
+        return bias
+    if isinstance(bias, Tensor):
+        return Given(bias)
+    raise ValueError(f"bias: expected a tensor or a rule such as alibi(heads), got {bias!r}")
+
+
+def _heads(name: str, have: int, heads: int) -> None:
+    if have != heads:
+        raise ValueError(f"{name}: made for {have} heads, but the queries have {heads}")

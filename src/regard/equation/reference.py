@@ -1,0 +1,82 @@
+"""The equation, computed plainly: the oracle for every kernel, and the kernel for every case that has no faster one.
+
+e_i = score(q, k_i) + bias_i        only over the i that the mask admits
+α   = normalise(e) * after
+c   = sum_i dropout(α)_i v_i
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from regard.equation.biases import Bias
+from regard.equation.masks import Mask
+from regard.equation.normalisers import Normaliser, Softmax, log_sum_exp
+from regard.equation.precision import full, no_autocast
+from regard.equation.prepare import Keys, ready
+from regard.equation.scores import Dot, Score
+
+_DOT = Dot()
+_SOFTMAX = Softmax()
+
+
+@dataclass(frozen=True, slots=True)
+class Attended:
+    """What a query found, with the weights it used; everything is differentiable, and taken before dropout."""
+
+    context: Tensor
+    """(B, H, Tq, Dv), in the dtype of the values."""
+    weights: Tensor
+    """α (B, H, Tq, Tk), the factor `after` included: what multiplies the values. At least float32."""
+    scores: Tensor
+    """e (B, H, Tq, Tk), bias included, -inf where the mask hides. At least float32."""
+    normaliser: Normaliser
+
+    @property
+    def lse(self) -> Tensor:
+        """log sum_i exp(e_i) (B, H, Tq), natural logarithm; -inf for a query that may attend to nothing."""
+        return log_sum_exp(self.scores)
+
+    @property
+    def log_prob(self) -> Tensor:
+        """log normalise(e) (B, H, Tq, Tk), natural logarithm, before `after`; -inf where the weight is 0."""
+        return self.normaliser.log_prob(self.scores)
+
+
+def reference(
+    q: Tensor,
+    k: Tensor | Keys,
+    v: Tensor,
+    *,
+    score: Score = _DOT,
+    mask: Mask | None = None,
+    bias: Bias | None = None,
+    normaliser: Normaliser = _SOFTMAX,
+    after: Bias | None = None,
+    dropout: float = 0.0,
+) -> Attended:
+    """Compute attention as the equation says; arguments as in `regard.attend`, already checked."""
+    size = (*q.shape[:3], v.shape[2], q.device)
+    allowed = None if mask is None else mask.dense(*size)
+    q, k, values = ready(q, k, v, score, allowed)
+    with no_autocast(q.device):
+        heads = q.shape[1]
+        e = score.compare(q, _per_query_head(k, heads))
+        if bias is not None:
+            e = e + bias.dense(*size).to(e.dtype)
+        if allowed is not None:
+            e = torch.where(allowed, e, -math.inf)
+        weights = normaliser.weights(e)
+        if after is not None:
+            weights = weights * after.dense(*size).to(e.dtype)
+        dropped = F.dropout(weights, dropout) if dropout else weights
+        context = dropped @ full(_per_query_head(values, heads))
+        return Attended(context.to(v.dtype), weights, e, normaliser)
+
+
+def _per_query_head(x: Tensor, heads: int) -> Tensor:
+    """Grouped keys or values (B, Hk, ...) repeated so that every query head has its own."""
+    return x if x.shape[1] == heads else x.repeat_interleave(heads // x.shape[1], 1)

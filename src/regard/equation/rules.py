@@ -1,0 +1,106 @@
+"""Rules over indices: a mask or a bias is a function of (batch, head, query, key), written once and asked anywhere.
+
+A rule sees a `Grid`: index tensors that broadcast against each other. Over the whole grid it gives what a plain kernel
+needs; over a part of it, what a blocked kernel needs; over single indices, what FlexAttention needs. Positions are
+counted on the keys' line, so a rule never has to know that there are fewer queries than keys: the last query stands
+on the last key.
+"""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Grid(NamedTuple):
+    """Indices of a part of the (batch, head, query, key) grid, in tensors that broadcast to its shape."""
+
+    batch: Tensor
+    head: Tensor
+    row: Tensor
+    """The query's index, counted from the first query."""
+    key: Tensor
+    shift: int
+    """Tk - Tq: how far the first query stands along the keys' line."""
+
+    @property
+    def query(self) -> Tensor:
+        """The query's position on the keys' line: the last query stands on the last key."""
+        return self.row + self.shift if self.shift else self.row
+
+    @staticmethod
+    def full(B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None) -> "Grid":
+        """Every index of a (B, H, Tq, Tk) problem."""
+        return Grid(
+            torch.arange(B, device=device).view(B, 1, 1, 1),
+            torch.arange(H, device=device).view(1, H, 1, 1),
+            torch.arange(Tq, device=device).view(1, 1, Tq, 1),
+            torch.arange(Tk, device=device).view(1, 1, 1, Tk),
+            Tk - Tq,
+        )
+
+
+class Rule(ABC):
+    """A value for every (batch, head, query, key), with what a planner needs to know about it."""
+
+    key: tuple[object, ...]
+    """Hashable; two rules with equal keys can share a plan (kinds, static numbers and shapes, not tensors' values)."""
+    tensors: tuple[Tensor, ...] = ()
+    """Every tensor the rule reads."""
+
+    @abstractmethod
+    def at(self, grid: Grid) -> Tensor:
+        """The rule's values at these indices, in a shape that broadcasts to the grid's."""
+
+    def dense(self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None) -> Tensor:
+        """The whole grid's values, broadcasting to (B, H, Tq, Tk): size 1 on axes the rule does not depend on."""
+        return self.at(Grid.full(B, H, Tq, Tk, device))
+
+    def check(self, B: int, H: int, Tq: int, Tk: int) -> None:  # noqa: B027 (most rules fit every size)
+        """Raise ValueError if the rule does not fit a problem of this size."""
+
+    @property
+    def device(self) -> torch.device | None:
+        """Where the rule must be computed; None where it follows the grid (its tensors are small and moved)."""
+        return None
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether a gradient must flow back into the rule."""
+        return any(tensor.requires_grad for tensor in self.tensors)
+
+
+def broadcasts(name: str, tensor: Tensor, B: int, H: int, Tq: int, Tk: int) -> None:
+    """Raise ValueError unless `tensor` has four axes, each of the full size or 1."""
+    sizes = (B, H, Tq, Tk)
+    if tensor.ndim != 4 or any(have not in (1, full) for have, full in zip(tensor.shape, sizes, strict=False)):
+        raise ValueError(
+            f"{name}: expected a shape that broadcasts to (batch, heads, queries, keys) = {sizes}, "
+            f"got {tuple(tensor.shape)}"
+        )
+
+
+def four_axes(name: str, tensor: Tensor) -> Tensor:
+    """A (queries, keys) or (batch, heads, queries, keys) tensor as the latter."""
+    if tensor.ndim == 2:
+        return tensor[None, None]
+    if tensor.ndim == 4:
+        return tensor
+    raise ValueError(
+        f"{name}: expected a tensor of shape (queries, keys) or (batch, heads, queries, keys), each size full or 1, "
+        f"got {tuple(tensor.shape)}; with three axes it would be ambiguous, so say tensor[:, None] (a row per batch) "
+        f"or tensor[None] (a row per head)"
+    )
+
+
+def pick(tensor: Tensor, grid: Grid) -> Tensor:
+    """A broadcastable 4-D tensor's entries at the grid's indices."""
+    B, H, Tq, Tk = tensor.shape
+    zero = torch.zeros((), dtype=torch.long, device=grid.key.device)
+    return tensor[
+        grid.batch if B > 1 else zero,
+        grid.head if H > 1 else zero,
+        grid.row if Tq > 1 else zero,
+        grid.key if Tk > 1 else zero,
+    ]

@@ -1,0 +1,42 @@
+"""What a kernel is: it says what it cannot take, in words, what a problem costs it, and computes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from torch import Tensor
+
+from regard.equation.biases import Bias
+from regard.equation.masks import Mask
+from regard.equation.normalisers import Normaliser
+from regard.equation.prepare import Keys
+from regard.equation.reference import Attended
+from regard.equation.scores import Score
+from regard.kernels.problem import Problem
+
+Compute = Callable[
+    [Tensor, Tensor | Keys, Tensor, Score, Mask | None, Bias | None, Normaliser, Bias | None, float], Tensor | Attended
+]
+"""A kernel bound to a problem: q, k, v, score, mask, bias, normaliser, after, dropout to the context, or to `Attended`
+where the problem wants weights."""
+
+
+class Kernel(ABC):
+    """One way to compute the equation."""
+
+    name: str
+
+    @abstractmethod
+    def refusals(self, problem: Problem) -> list[str]:
+        """Why this kernel cannot take the problem, a sentence each; none when it can."""
+
+    @abstractmethod
+    def flops(self, problem: Problem) -> int:
+        """Floating-point operations, a multiply-add counted as two; backward included where the problem has one."""
+
+    @abstractmethod
+    def bytes(self, problem: Problem) -> int:
+        """Bytes to and from memory, at least; backward included where the problem has one."""
+
+    @abstractmethod
+    def bind(self, problem: Problem) -> Compute:
+        """The computation for all calls like this one: whatever can be decided once is decided here."""
