@@ -9,6 +9,7 @@ import pytest
 
 from regard.cli.app import main
 from regard.errors import UserError
+from regard.folder import write_config
 
 
 @dataclass
@@ -95,13 +96,17 @@ def trainer(monkeypatch):
     class Interrupted(Exception):
         pass
 
-    def fit(settings, folder, train, valid=None, *, resume=False, quiet=False):
+    def fit(settings, folder, train, valid=None, *, resume=False, quiet=False, origin=None, label="training"):
         module.calls.append(types.SimpleNamespace(**locals()))
+        if not resume:
+            folder.mkdir()
+            write_config(folder, {**settings.to_mapping(), "data": origin})
         if module.raises:
             raise module.raises
         return types.SimpleNamespace(
-            folder=folder, steps=7, epochs=1, best_valid={"bleu": 12.5}, seconds=3.2, tokens_per_second=1234.5,
-            stopped_because="it was told to",
+            folder=folder, steps=7, epochs=1, seconds=3.2, tokens_per_second=1234.5,
+            best_valid={"step": 5, "valid_bleu": 12.5, "valid_loss": 1.0, "signature": "tok:13a"},
+            stopped_because="all steps done",
         )  # fmt: skip
 
     module.calls, module.raises, module.fit, module.Interrupted = [], None, fit, Interrupted

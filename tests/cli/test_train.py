@@ -1,5 +1,6 @@
 """`regard train`: data, settings and resuming reach the trainer as given."""
 
+import json
 import shlex
 
 import pytest
@@ -19,7 +20,8 @@ def test_pairs_alone_are_enough(regard, trainer, pairs, tmp_path, monkeypatch):
     assert call.valid is None
     assert (call.settings.model, call.settings.train) == (ModelConfig(), TrainConfig())
     assert (str(call.folder), call.resume, call.quiet) == ("regard-model", False, False)
-    assert "BLEU" in outcome.out.upper()
+    assert "stopped: all steps done" in outcome.out
+    assert "Best at step 5: validation BLEU 12.50 (greedy)  tok:13a" in outcome.out
     assert "regard translate --model regard-model" in outcome.out
 
 
@@ -87,14 +89,37 @@ def test_wrong_data_is_one_line(regard, trainer, tmp_path, content, says):
     assert says in outcome.err
 
 
-def test_an_interruption_says_how_to_go_on(regard, trainer, pairs, tmp_path):
+def test_an_interruption_says_how_to_go_on_and_that_is_enough(regard, trainer, pairs, tmp_path):
     trainer.raises = trainer.Interrupted()
-    arguments = ["train", str(pairs), "--out", str(tmp_path / "my model"), "--seed", "3"]
-    outcome = regard(*arguments)
+    outcome = regard("train", pairs, "--valid", pairs, "--out", tmp_path / "my model", "--seed", 3, "--cell", "lstm")
     assert outcome.code == 130
     assert outcome.err.count("\n") == 1
-    command = outcome.err.split("go on with: ")[1].strip()
-    assert shlex.split(command) == ["regard", *arguments, "--resume"]
+    command = shlex.split(outcome.err.split("go on with: ")[1])
+    assert command == ["regard", "train", "--resume", "--out", str(tmp_path / "my model")]
     trainer.raises = None
-    assert regard(*shlex.split(command)[1:]).code == 0
-    assert trainer.calls[-1].resume
+    assert regard(*command[1:]).code == 0
+    first, second = trainer.calls
+    assert second.resume
+    assert (second.settings, second.folder, second.origin) == (first.settings, first.folder, first.origin)
+    assert (second.train, second.valid) == (first.train, first.valid)
+
+
+def test_options_given_when_resuming_reach_the_trainer(regard, trainer, pairs, tmp_path):
+    regard("train", pairs, "--out", tmp_path / "m", "--cell", "lstm")
+    assert regard("train", "--resume", "--out", tmp_path / "m", "--epochs", 50).code == 0
+    assert (trainer.calls[1].settings.model.cell, trainer.calls[1].settings.train.epochs) == ("lstm", 50)
+
+
+def test_resuming_without_knowing_the_pairs_asks_for_them(regard, trainer, pairs, tmp_path):
+    regard("train", pairs, "--out", tmp_path / "m")
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config | {"data": {}}))
+    outcome = regard("train", "--resume", "--out", tmp_path / "m")
+    assert (outcome.code, len(trainer.calls)) == (2, 1)
+    assert "give them again" in outcome.err
+    assert regard("train", pairs, "--resume", "--out", tmp_path / "m").code == 0
+
+
+def test_nothing_to_resume_is_one_line(regard, trainer, tmp_path):
+    outcome = regard("train", "--resume", "--out", tmp_path / "absent")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)

@@ -19,10 +19,10 @@ def demo(
     seed: Annotated[int, typer.Option(help="Same seed: same corpus, same models.")] = 1,
 ) -> None:
     """Train two translators, without and with attention, compare them by sentence length, and look inside one."""
-    from regard.recipes import bottleneck
+    from regard.recipes.bottleneck import run
     from regard.training import Interrupted
 
     try:
-        bottleneck.run(out, seed=seed)
+        run(out, seed=seed)
     except Interrupted:
         raise Stopped("stopped; `regard demo` starts again") from None

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from regard.cli.options import DEFAULT_MODEL, ModelFolder, PairsFile, SourceFile, TargetFile, pairs_or_builtin
+from regard.cli.options import DEFAULT_MODEL, ModelFolder, PairsFile, SourceFile, TargetFile, builtin
+from regard.data.pairs import read_pairs
 from regard.errors import UserError
 
 if TYPE_CHECKING:
@@ -51,7 +52,10 @@ def evaluate(
     bleu(["x"], ["x"], tokenize=tokenize)
     by_length([], [], [], bounds)
     translator = load(model)
-    data, name = pairs_or_builtin(pairs, source, target, "test")
+    if pairs or source or target:
+        data, name = read_pairs(pairs, source=source, target=target), str(pairs or f"{source}, {target}")
+    else:
+        data, name = builtin("test"), "built-in corpus, test split"
     start = time.monotonic()
     found = translator.translate(data.source, beam=beam, attention=False, progress=True)
     seconds = time.monotonic() - start

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-if TYPE_CHECKING:
-    from regard.data.pairs import Pairs
+from regard.data.pairs import Pairs
 
 DEFAULT_MODEL = Path("regard-model")
 
@@ -21,15 +20,9 @@ SourceFile = Annotated[Path | None, typer.Option("--source", metavar="FILE", hel
 TargetFile = Annotated[Path | None, typer.Option("--target", metavar="FILE", help="Their translations, line by line.")]
 
 
-def pairs_or_builtin(
-    tsv: Path | None, source: Path | None, target: Path | None, split: Literal["train", "test"]
-) -> tuple[Pairs, str]:
-    """The user's pairs, or the built-in corpus where no file is given; and which, in words."""
-    if tsv or source or target:
-        from regard.data.pairs import read_pairs
-
-        return read_pairs(tsv, source=source, target=target), str(tsv or f"{source}, {target}")
+def builtin(split: Literal["train", "valid", "test"]) -> Pairs:
+    """The built-in corpus, after saying so."""
     from regard.recipes.builtin import builtin_pairs
 
-    typer.echo("No file given: using the built-in English–French corpus.", err=True)
-    return builtin_pairs(split), f"built-in corpus, {split} split"
+    typer.echo(f"No file given: using the {split} split of the built-in English–French corpus.", err=True)
+    return builtin_pairs(split)

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from regard.cli.options import DEFAULT_MODEL, PairsFile, SourceFile, TargetFile, pairs_or_builtin
+from regard.cli.options import DEFAULT_MODEL, PairsFile, SourceFile, TargetFile, builtin
 from regard.cli.stopped import Stopped
 from regard.config import ModelConfig, Settings, TrainConfig
+from regard.data.pairs import Pairs, read_pairs
 from regard.errors import UserError
-
-if TYPE_CHECKING:
-    from regard.data.pairs import Pairs
+from regard.folder import read_config
 
 EXAMPLES = (
     "[bold]Examples[/bold]\n\n"
     "regard train pairs.tsv\n\n"
     "regard train --source a.en --target a.fr --valid-source v.en --valid-target v.fr --out en-fr\n\n"
     "regard train pairs.tsv --attention dot --cell lstm --epochs 10 --out lstm\n\n"
-    "regard train pairs.tsv --out en-fr --resume      (go on after Ctrl-C)"
+    "regard train --resume --out en-fr      (goes on after Ctrl-C)"
 )
+SECTIONS = {"model": ModelConfig, "train": TrainConfig}
+TRAINING_FILES, VALIDATION_FILES = ("pairs", "source", "target"), ("valid", "valid_source", "valid_target")
 
 
 def _setting(name: str, help: str) -> Any:
@@ -69,40 +70,75 @@ def train(
     seed: Annotated[int | None, _setting("seed", "Same seed, same data: same model.")] = None,
 ) -> None:
     """Train a translator on sentence pairs; without a file, on the built-in English–French corpus."""
-    settings = read_settings(config, context.params)
-    data, _ = pairs_or_builtin(pairs, source, target, "train")
-    held_out = _validation(valid, valid_source, valid_target, builtin=not (pairs or source or target))
+    saved = read_config(out) if resume else {}
+    earlier = {section: saved[section] for section in SECTIONS if section in saved}
+    settings = read_settings(earlier, _yaml(config) if config else {}, context.params)
+    origin = _origin(context.params, saved.get("data") if resume else None, out)
+    data, held_out = _read(origin)
 
     from regard.training import Interrupted, fit
 
     try:
-        report = fit(settings, out, data, held_out, resume=resume, quiet=quiet)
+        report = fit(settings, out, data, held_out, resume=resume, quiet=quiet, origin=origin)
     except Interrupted:
-        raise Stopped(f"stopped and saved; go on with: {_again(context, resume)}") from None
+        raise Stopped(f"stopped and saved; go on with: regard train --resume --out {shlex.quote(str(out))}") from None
     typer.echo(
-        f"{report.steps:,} steps in {report.seconds:,.0f} s, {report.tokens_per_second:,.0f} target tokens/s; ",
-        nl=False,
+        f"{report.steps:,} steps in {report.seconds:,.0f} s, {report.tokens_per_second:,.0f} target tokens/s; "
+        f"stopped: {report.stopped_because}"
     )
-    typer.echo(f"stopped because {report.stopped_because}.")
-    if report.best_valid:
+    if best := report.best_valid:
         typer.echo(
-            "Best on validation: " + ", ".join(f"{name} {value:.2f}" for name, value in report.best_valid.items())
+            f"Best at step {best['step']:,}: validation BLEU {best['valid_bleu']:.2f} (greedy)  {best['signature']}"
         )
     typer.echo(f"The translator is in {report.folder}. Next:")
     typer.echo(f'  regard translate --model {shlex.quote(str(out))} --show "A sentence to translate"')
 
 
-def read_settings(config: Path | None, given: dict[str, Any]) -> Settings:
-    """Settings from a YAML file and from the options given, which win; unknown keys raise UserError."""
-    mapping: dict[str, Any] = _yaml(config) if config else {}
-    for section, kind in (("model", ModelConfig), ("train", TrainConfig)):
+def read_settings(*mappings: dict[str, Any]) -> Settings:
+    """Settings from mappings, the later ones winning: a saved run's, a file's, and last the options given.
+
+    Raises UserError for unknown keys and values that do not fit.
+    """
+    *files, given = mappings
+    merged: dict[str, Any] = {}
+    for mapping in files:
+        for section, values in mapping.items():
+            if isinstance(values, dict) and isinstance(merged.get(section), dict):
+                values = merged[section] | values
+            merged[section] = values
+    for section, kind in SECTIONS.items():
         named = {name: given[name] for name in get_type_hints(kind) if given.get(name) is not None}
-        if named:
-            inside = mapping.get(section) or {}
-            if not isinstance(inside, dict):
-                raise UserError(f"{config}: {section} is {inside!r}, expected settings such as `seed: 1` below it")
-            mapping[section] = {**inside, **named}
-    return Settings.from_mapping(mapping)
+        if named and isinstance(merged.get(section) or {}, dict):
+            merged[section] = (merged.get(section) or {}) | named
+    return Settings.from_mapping(merged)
+
+
+def _origin(given: dict[str, Any], earlier: Any, folder: Path) -> dict[str, Any]:
+    """Where the pairs come from, as the model folder remembers it; what it remembers already where nothing is given."""
+    files = {name: str(given[name].absolute()) for name in TRAINING_FILES + VALIDATION_FILES if given[name] is not None}
+    if earlier is not None and not files:
+        if not isinstance(earlier, dict) or not isinstance(earlier.get("files"), dict):
+            raise UserError(f"{folder} does not say which pairs it was trained on: give them again")
+        return earlier
+    return {"corpus": None if any(name in files for name in TRAINING_FILES) else "built-in", "files": files}
+
+
+def _read(origin: dict[str, Any]) -> tuple[Pairs, Pairs | None]:
+    """The pairs to train on and those to validate on; None keeps some of the first for that."""
+    files = {name: Path(path) for name, path in origin["files"].items()}
+    valid: Pairs | None = None
+    if origin.get("corpus"):
+        train, valid = builtin("train"), builtin("valid")
+    else:
+        train = _files(files, TRAINING_FILES)
+    if any(name in files for name in VALIDATION_FILES):
+        valid = _files(files, VALIDATION_FILES)
+    return train, valid
+
+
+def _files(files: dict[str, Path], names: tuple[str, str, str]) -> Pairs:
+    tsv, source, target = (files.get(name) for name in names)
+    return read_pairs(tsv, source=source, target=target)
 
 
 def _yaml(path: Path) -> dict[str, Any]:
@@ -119,21 +155,3 @@ def _yaml(path: Path) -> dict[str, Any]:
     if not isinstance(mapping, dict):
         raise UserError(f"{path}: expected settings under `model:` and `train:`, got {mapping!r}")
     return mapping
-
-
-def _validation(tsv: Path | None, source: Path | None, target: Path | None, builtin: bool) -> Pairs | None:
-    if tsv or source or target:
-        from regard.data.pairs import read_pairs
-
-        return read_pairs(tsv, source=source, target=target)
-    if builtin:
-        from regard.recipes.builtin import builtin_pairs
-
-        return builtin_pairs("valid")
-    return None
-
-
-def _again(context: typer.Context, resumed: bool) -> str:
-    """The command line that goes on: the same, with --resume."""
-    arguments = list(context.obj or ["train"])
-    return shlex.join(["regard", *arguments, *([] if resumed else ["--resume"])])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from regard.cli.options import DEFAULT_MODEL, ModelFolder
+from regard.data.pairs import read_lines
 from regard.errors import UserError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def translate(
     from regard.translator import load
 
     translator = load(model)
-    chunks = _chunks(sentences or (_read(input) if input else None))
+    chunks = _chunks(sentences or (read_lines(input) if input else None))
     number = 0
     with _writer(output) as out:
         for lines in chunks:
@@ -59,12 +60,6 @@ def translate(
                     _look(
                         translation, show, save and (save if sentences and len(sentences) == 1 else _nth(save, number))
                     )
-
-
-def _read(path: Path) -> list[str]:
-    from regard.data.pairs import read_lines
-
-    return read_lines(path)
 
 
 def _writer(path: Path | None) -> AbstractContextManager[TextIO]:
