@@ -20,7 +20,7 @@ from regard.data.tokenizer import BOS, EOS, PAD, Tokenizer
 
 @dataclass(frozen=True)
 class Encoded:
-    """Pairs as subword numbers, the end mark included on both sides; `long` numbers the pairs left out as over-long."""
+    """Pairs as subword numbers, the target's end mark included; `long` numbers the pairs left out as over-long."""
 
     source: list[list[int]]
     target: list[list[int]]
@@ -29,9 +29,9 @@ class Encoded:
     @classmethod
     def of(cls, pairs: Pairs, tokenizer: Tokenizer, max_tokens: int) -> Self:
         """Encode; a pair with a side of more than `max_tokens` subwords is left out and its index kept in `long`."""
-        source = [ids + [EOS] for ids in tokenizer.encode(pairs.source)]
-        target = [ids + [EOS] for ids in tokenizer.encode(pairs.target)]
-        fits = [max(len(s), len(t)) <= max_tokens + 1 for s, t in zip(source, target, strict=True)]
+        source = tokenizer.encode(pairs.source)
+        target = [[*ids, EOS] for ids in tokenizer.encode(pairs.target)]
+        fits = [max(len(s), len(t) - 1) <= max_tokens for s, t in zip(source, target, strict=True)]
         return cls(
             [s for s, fit in zip(source, fits, strict=True) if fit],
             [t for t, fit in zip(target, fits, strict=True) if fit],
@@ -60,7 +60,7 @@ def pad(rows: Sequence[Sequence[int]]) -> Int[Tensor, "batch time"]:
 
 
 def make_batch(source: Sequence[Sequence[int]], target: Sequence[Sequence[int]]) -> Batch:
-    """One batch from encoded sentences whose ends are marked."""
+    """One batch from encoded sentences; the targets' ends are marked."""
     order = sorted(range(len(source)), key=lambda i: -len(source[i]))
     source, target = [source[i] for i in order], [target[i] for i in order]
     return Batch(

@@ -1,6 +1,6 @@
 """The recurrent encoder: embeddings, then `torch.nn.GRU` or `torch.nn.LSTM` in both directions.
 
-Sequences are packed, so that padding reaches neither the backward direction nor the last state.
+Sequences of different length are packed, so that padding reaches neither the backward direction nor the last state.
 """
 
 from typing import NamedTuple
@@ -41,9 +41,12 @@ class Encoder(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch source embedding"], lengths: Int[Tensor, " batch"]) -> Encoded:
         """Embedded sentences, in any order of length, to their states; positions beyond a sentence are 0."""
-        packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        output, last = self.rnn(packed)
-        memory, _ = pad_packed_sequence(output, batch_first=True, total_length=x.shape[1])
+        if int(lengths.min()) == x.shape[1]:  # no padding: the same result, faster
+            memory, last = self.rnn(x)
+        else:
+            packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
+            output, last = self.rnn(packed)
+            memory, _ = pad_packed_sequence(output, batch_first=True, total_length=x.shape[1])
         return Encoded(memory, tuple(self._side_by_side(h) for h in (last if isinstance(last, tuple) else (last,))))
 
     def _side_by_side(self, h: Float[Tensor, "layers_directions batch hidden"]) -> Float[Tensor, "layers batch memory"]:

@@ -71,7 +71,11 @@ class Seq2Seq(nn.Module):
 
     def logits(self, readout: Float[Tensor, "*batch readout"]) -> Float[Tensor, "*batch vocabulary"]:
         """E o_t + b."""
-        return F.linear(readout, self._table("output", "target", "shared").weight, self.output_bias)
+        return F.linear(readout, self.output_words(), self.output_bias)
+
+    def output_words(self) -> Float[Tensor, "vocabulary readout"]:
+        """E: the words' vectors on the output's side."""
+        return self._table("output", "target", "shared").weight
 
     def start(self, source: Source, beams: int) -> State:
         """The state before the first word, for so many hypotheses a sentence."""

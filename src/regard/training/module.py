@@ -5,24 +5,19 @@ from typing import Any
 
 import lightning
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from regard.config import TrainConfig
 from regard.data.batches import Batch
-from regard.data.tokenizer import PAD
 from regard.models.seq2seq import Seq2Seq
+from regard.training.loss import word_loss
 
 
 def token_loss(model: Seq2Seq, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
     """The sum over the batch's target tokens of −log p(y_t | y_<t, x), in nats, padding left out."""
-    logits = model.logits(model(batch.source, batch.source_lengths, batch.target_in))
-    return F.cross_entropy(
-        logits.flatten(0, 1).float(),
-        batch.target_out.flatten(),
-        ignore_index=PAD,
-        reduction="sum",
-        label_smoothing=label_smoothing,
+    readout = model(batch.source, batch.source_lengths, batch.target_in)
+    return word_loss(
+        readout.flatten(0, 1), model.output_words(), model.output_bias, batch.target_out.flatten(), label_smoothing
     )
 
 
