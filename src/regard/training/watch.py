@@ -91,7 +91,8 @@ class Watch(lightning.Callback):
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         recent, self.standing.recent = self.standing.recent, []
         entry = {"loss": sum(recent) / len(recent), "learning_rate": rate}
-        self._record(trainer, step, entry, tokens_per_second=round(self._speed, 1))
+        spent = {"tokens": self.standing.tokens, "seconds": round(self.standing.seconds, 3)}  # on all steps so far
+        self._record(trainer, step, entry, tokens_per_second=round(self._speed, 1), **spent)
 
     def _record(self, trainer: lightning.Trainer, step: int, entry: dict[str, Any], **more: Any) -> None:
         assert self._log is not None
