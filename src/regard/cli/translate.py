@@ -16,7 +16,7 @@ from regard.data.pairs import read_lines
 from regard.errors import UserError
 
 if TYPE_CHECKING:
-    from regard.translator import Translation, Translator
+    from regard.translator import Translation
 
 EXAMPLES = (
     "[bold]Examples[/bold]\n\n"
@@ -50,16 +50,14 @@ def translate(
 
     translator = load(model)
     chunks = _chunks(sentences or (read_lines(input) if input else None))
-    number = 0
+    looking, single, number = bool(show or save), len(sentences or ()) == 1, 0
     with _writer(output) as out:
         for lines in chunks:
-            for translation in _translations(translator, lines, beam, attention=bool(show or save)):
-                print("" if translation is None else translation.text, file=out, flush=show)
-                if translation is not None and (show or save):
-                    number += 1
-                    _look(
-                        translation, show, save and (save if sentences and len(sentences) == 1 else _nth(save, number))
-                    )
+            for translation in translator.translate(lines, beam=beam, attention=looking, progress=True):
+                number += 1
+                print(translation.text, file=out, flush=show)
+                if looking and translation.target_words:
+                    _look(translation, show, save if single or not save else _nth(save, number))
 
 
 def _writer(path: Path | None) -> AbstractContextManager[TextIO]:
@@ -90,14 +88,6 @@ def _standard_input() -> Iterator[str]:
             raise UserError(
                 f"standard input: line {number}, byte {error.start + 1} is not UTF-8; convert the text to UTF-8"
             ) from None
-
-
-def _translations(translator: Translator, lines: list[str], beam: int, attention: bool) -> Iterator[Translation | None]:
-    """A translation a line, None for a blank one, which stays blank."""
-    written = [line for line in lines if line.strip()]
-    found = iter(translator.translate(written, beam=beam, attention=attention, progress=len(written) > 1))
-    for line in lines:
-        yield next(found) if line.strip() else None
 
 
 def _look(translation: Translation, show: bool, save: Path | None) -> None:
