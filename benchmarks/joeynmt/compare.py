@@ -23,6 +23,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 
 import yaml
@@ -81,7 +82,8 @@ def regard(data: Path, work: Path, updates: int, environment: dict[str, str]) ->
     held_out = ["--valid-source", str(data / "val.en"), "--valid-target", str(data / "val.fr")]
     seconds, _ = timed([*command, *files, *held_out], environment)
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    rates = [line["tokens_per_second"] for line in lines if "tokens_per_second" in line and line["step"] > WARM]
+    spent = [(line["tokens"], line["seconds"]) for line in lines if "tokens" in line and line["step"] >= WARM]
+    rates = [(t2 - t1) / (s2 - s1) for (t1, s1), (t2, s2) in pairwise(spent)]
     (work / "regard-last").unlink(missing_ok=True)
     (work / "regard-last").symlink_to(out)
     return Run("regard", rates, seconds)
@@ -133,17 +135,23 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path, help="write the result there too")
     given = parser.parse_args()
+    if given.updates < 2 * WARM:
+        parser.error(f"--updates {given.updates}: expected at least {2 * WARM}, of which {WARM} are not measured")
     given.work.mkdir(parents=True, exist_ok=True)
     data, work = given.data.resolve(), given.work.resolve()
     environment = ALLOCATOR | {"OMP_NUM_THREADS": str(given.threads), "MKL_NUM_THREADS": str(given.threads)}
 
     runs: list[Run] = []
-    for _ in range(given.rounds):
+    for number in range(given.rounds):
+        print(f"round {number + 1} of {given.rounds}: {given.updates} updates a side", flush=True)
         runs.append(joey(given.joey_python, data, work, given.updates, environment))
         runs.append(regard(data, work, given.updates, environment))
         for run in runs[-2:]:
             low, high = min(run.rates), max(run.rates)
-            print(f"{run.side:8} {run.rate:8.0f} target tokens/s ({low:.0f} to {high:.0f}), {run.seconds:.0f} s in all")
+            print(
+                f"{run.side:8} {run.rate:8.0f} target tokens/s ({low:.0f} to {high:.0f}), {run.seconds:.0f} s in all",
+                flush=True,
+            )
     result = summary(runs, subwords_per_sentence(data, work))
     print(
         f"ratio    {result['ratio']:8.2f} ({result['ratio_low']:.2f} to {result['ratio_high']:.2f}); "
