@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from regard.equation.biases import Bias, as_bias
-from regard.equation.masks import Mask, as_mask
+from regard.equation.mask import Mask
+from regard.equation.masks import as_mask
 from regard.equation.normalisers import Normaliser, as_normaliser
 from regard.equation.prepare import Keys
 from regard.equation.reference import Attended
@@ -104,7 +105,8 @@ def plan(
 
     Only sizes and formats count, so tensors on the device "meta", which hold no numbers, will do.
     """
-    return _find(weights, q, k, v, *_parts(k, score, mask, bias, normalise, after), dropout)
+    parts = _parts(k, score, mask, bias, normalise, after)
+    return make(describe(q, k, v, *parts, dropout, weights), asked())
 
 
 def explain(q: Tensor, k: Tensor | Keys, v: Tensor, **arguments: Any) -> str:

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from regard.equation.precision import full
 from regard.equation.rules import Grid, Rule, broadcasts, four_axes, pick
 
 
@@ -20,16 +21,16 @@ class Bias(Rule):
     """A number for every (batch, head, query, key), in floating point."""
 
     def __add__(self, other: Union["Bias", Tensor]) -> "Bias":
-        return Sum(self, as_bias(other)) if isinstance(other, Bias | Tensor) else NotImplemented
+        return _Sum(self, as_bias(other)) if isinstance(other, Bias | Tensor) else NotImplemented
 
     __radd__ = __add__
 
     def exp(self) -> "Bias":
         """The exponential of this rule: a factor for `attend(..., after=...)`."""
-        return Exp(self)
+        return _Exp(self)
 
 
-class Alibi(Bias):
+class _Alibi(Bias):
     """-slope[head] * |key - query|."""
 
     def __init__(self, slopes: Tensor) -> None:
@@ -38,15 +39,13 @@ class Alibi(Bias):
         self.key = ("alibi", slopes.shape[0])
 
     def at(self, grid: Grid) -> Tensor:
-        """See `Rule.at`."""
         return -self.slopes.to(grid.key.device)[grid.head] * (grid.key - grid.query).abs()
 
     def check(self, B: int, H: int, Tq: int, Tk: int) -> None:
-        """See `Rule.check`."""
         _heads("alibi", self.slopes.shape[0], H)
 
 
-class Relative(Bias):
+class _Relative(Bias):
     """table[bucket(key - query), head]."""
 
     def __init__(self, table: Tensor, bidirectional: bool, furthest: int) -> None:
@@ -55,7 +54,6 @@ class Relative(Bias):
         self.key = ("relative", table.shape, bidirectional, furthest)
 
     def at(self, grid: Grid) -> Tensor:
-        """See `Rule.at`."""
         return self.table[self.bucket(grid.key - grid.query), grid.head]
 
     def bucket(self, distance: Tensor) -> Tensor:
@@ -74,15 +72,13 @@ class Relative(Bias):
 
     @property
     def device(self) -> torch.device | None:
-        """See `Rule.device`."""
         return self.table.device
 
     def check(self, B: int, H: int, Tq: int, Tk: int) -> None:
-        """See `Rule.check`."""
         _heads("relative", self.table.shape[1], H)
 
 
-class Gaussian(Bias):
+class _Gaussian(Bias):
     """-(key - centre)^2 / (2 sigma^2)."""
 
     def __init__(self, centre: Tensor, sigma: float | Tensor) -> None:
@@ -91,25 +87,25 @@ class Gaussian(Bias):
         self.key = ("gaussian", centre.shape)
 
     def at(self, grid: Grid) -> Tensor:
-        """See `Rule.at`."""
-        return -((grid.key - pick(self.centre, grid)) ** 2) / (2 * self.sigma**2)
+        return self._log_density(grid.key, pick(self.centre, grid))
 
     def dense(self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None) -> Tensor:
-        """See `Rule.dense`."""
         key = torch.arange(Tk, device=self.centre.device)
-        return -((key - self.centre) ** 2) / (2 * self.sigma**2)
+        return self._log_density(key, self.centre)
+
+    def _log_density(self, key: Tensor, centre: Tensor) -> Tensor:
+        sigma = full(self.sigma) if isinstance(self.sigma, Tensor) else self.sigma
+        return -((key - full(centre)) ** 2) / (2 * sigma**2)
 
     @property
     def device(self) -> torch.device | None:
-        """See `Rule.device`."""
         return self.centre.device
 
     def check(self, B: int, H: int, Tq: int, Tk: int) -> None:
-        """See `Rule.check`."""
         broadcasts("gaussian: centre", self.centre, B, H, Tq, 1)
 
 
-class Given(Bias):
+class _Given(Bias):
     """A tensor, given."""
 
     def __init__(self, values: Tensor) -> None:
@@ -120,7 +116,6 @@ class Given(Bias):
         self.key = ("given", self.values.shape, values.dtype, values.device)
 
     def at(self, grid: Grid) -> Tensor:
-        """See `Rule.at`."""
         return pick(self.values, grid)
 
     def dense(self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None) -> Tensor:
@@ -129,15 +124,13 @@ class Given(Bias):
 
     @property
     def device(self) -> torch.device | None:
-        """See `Rule.device`."""
         return self.values.device
 
     def check(self, B: int, H: int, Tq: int, Tk: int) -> None:
-        """See `Rule.check`."""
         broadcasts("bias", self.values, B, H, Tq, Tk)
 
 
-class Sum(Bias):
+class _Sum(Bias):
     """Two biases added."""
 
     def __init__(self, first: Bias, second: Bias) -> None:
@@ -146,25 +139,21 @@ class Sum(Bias):
         self.key = ("+", first.key, second.key)
 
     def at(self, grid: Grid) -> Tensor:
-        """See `Rule.at`."""
         return self.first.at(grid) + self.second.at(grid)
 
     def dense(self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None) -> Tensor:
-        """See `Rule.dense`."""
         return self.first.dense(B, H, Tq, Tk, device) + self.second.dense(B, H, Tq, Tk, device)
 
     @property
     def device(self) -> torch.device | None:
-        """See `Rule.device`."""
         return self.first.device or self.second.device
 
     def check(self, B: int, H: int, Tq: int, Tk: int) -> None:
-        """See `Rule.check`."""
         self.first.check(B, H, Tq, Tk)
         self.second.check(B, H, Tq, Tk)
 
 
-class Exp(Bias):
+class _Exp(Bias):
     """The exponential of a bias."""
 
     def __init__(self, bias: Bias) -> None:
@@ -173,20 +162,16 @@ class Exp(Bias):
         self.key = ("exp", bias.key)
 
     def at(self, grid: Grid) -> Tensor:
-        """See `Rule.at`."""
         return self.bias.at(grid).exp()
 
     def dense(self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None) -> Tensor:
-        """See `Rule.dense`."""
         return self.bias.dense(B, H, Tq, Tk, device).exp()
 
     @property
     def device(self) -> torch.device | None:
-        """See `Rule.device`."""
         return self.bias.device
 
     def check(self, B: int, H: int, Tq: int, Tk: int) -> None:
-        """See `Rule.check`."""
         self.bias.check(B, H, Tq, Tk)
 
 
@@ -201,7 +186,7 @@ def alibi(heads: int) -> Bias:
     power = 2 ** int(math.log2(heads))
     between = [2 ** (-4 * h / power) for h in range(1, 2 * (heads - power), 2)]
     slopes = [2 ** (-8 * h / power) for h in range(1, power + 1)] + between
-    return Alibi(torch.tensor(slopes))
+    return _Alibi(torch.tensor(slopes))
 
 
 def relative(table: Float[Tensor, "buckets heads"], *, bidirectional: bool = True, furthest: int = 128) -> Bias:
@@ -217,7 +202,7 @@ def relative(table: Float[Tensor, "buckets heads"], *, bidirectional: bool = Tru
         )
     if furthest <= table.shape[0] // (4 if bidirectional else 2):
         raise ValueError(f"relative: furthest must lie beyond the exact buckets, got {furthest} for {table.shape[0]}")
-    return Relative(table, bidirectional, furthest)
+    return _Relative(table, bidirectional, furthest)
 
 
 def gaussian(centre: Tensor, sigma: float | Tensor) -> Bias:
@@ -231,7 +216,7 @@ def gaussian(centre: Tensor, sigma: float | Tensor) -> Bias:
             f"gaussian: centre must be in floating point, (batch, queries) or (batch, heads, queries), "
             f"got {centre.dtype} of shape {tuple(centre.shape)}"
         )
-    return Gaussian((centre[:, None] if centre.ndim == 2 else centre)[..., None], sigma)
+    return _Gaussian((centre[:, None] if centre.ndim == 2 else centre)[..., None], sigma)
 
 
 def as_bias(bias: Bias | Tensor) -> Bias:
@@ -239,7 +224,7 @@ def as_bias(bias: Bias | Tensor) -> Bias:
     if isinstance(bias, Bias):
         return bias
     if isinstance(bias, Tensor):
-        return Given(bias)
+        return _Given(bias)
     raise ValueError(f"bias: expected a tensor or a rule such as alibi(heads), got {bias!r}")
 
 

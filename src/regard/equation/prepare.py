@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from regard.equation.masks import Mask
+from regard.equation.mask import Mask
 
 if TYPE_CHECKING:
     from regard.equation.scores import Score

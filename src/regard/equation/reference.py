@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from regard.equation.biases import Bias
-from regard.equation.masks import Mask
+from regard.equation.mask import Mask
 from regard.equation.normalisers import Normaliser, Softmax, log_sum_exp
 from regard.equation.precision import full, no_autocast
 from regard.equation.prepare import Keys, ready

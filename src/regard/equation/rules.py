@@ -97,7 +97,7 @@ def four_axes(name: str, tensor: Tensor) -> Tensor:
 def pick(tensor: Tensor, grid: Grid) -> Tensor:
     """A broadcastable 4-D tensor's entries at the grid's indices."""
     B, H, Tq, Tk = tensor.shape
-    zero = torch.zeros((), dtype=torch.long, device=grid.key.device)
+    zero = grid.key.new_zeros(1, 1, 1, 1)  # an axis of size 1 stays one
     return tensor[
         grid.batch if B > 1 else zero,
         grid.head if H > 1 else zero,

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from regard.equation.masks import Mask
+from regard.equation.mask import Mask
 from regard.equation.precision import full
 from regard.equation.prepare import Keys, hide_keys
 
@@ -162,10 +162,10 @@ class Additive(Score):
         _is_matrix("Additive: w_query", w_query)
         _is_matrix("Additive: w_key", w_key)
         hidden = w_query.shape[0]
-        for name, have in (("v", v), ("w_key", w_key[:, 0]), ("bias", v if bias is None else bias)):
-            if have.shape != (hidden,):
+        for name, have in (("v", v.shape), ("w_key", w_key.shape[:1]), ("bias", (v if bias is None else bias).shape)):
+            if have != (hidden,):
                 raise ValueError(
-                    f"Additive: w_query has {hidden} rows, so {name} must have {hidden}, got {tuple(have.shape)}"
+                    f"Additive: w_query has {hidden} rows, so {name} must have {hidden}, got {tuple(have)}"
                 )
         self.v, self.w_query, self.w_key, self.bias = v, w_query, w_key, bias
         self.tensors = (v, w_query, w_key) if bias is None else (v, w_query, w_key, bias)

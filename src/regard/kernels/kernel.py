@@ -6,7 +6,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from regard.equation.biases import Bias
-from regard.equation.masks import Mask
+from regard.equation.mask import Mask
 from regard.equation.normalisers import Normaliser
 from regard.equation.prepare import Keys
 from regard.equation.reference import Attended

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from regard.equation.biases import Bias
-from regard.equation.masks import Mask, Structure
+from regard.equation.mask import Mask, Structure
 from regard.equation.normalisers import Normaliser
 from regard.equation.prepare import Keys
 from regard.equation.scores import Score

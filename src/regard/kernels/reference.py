@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from regard.equation.biases import Bias
-from regard.equation.masks import Mask
+from regard.equation.mask import Mask
 from regard.equation.normalisers import Normaliser
 from regard.equation.prepare import Keys
 from regard.equation.reference import Attended, reference

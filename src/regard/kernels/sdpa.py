@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from regard.equation.biases import Bias
-from regard.equation.masks import Mask
+from regard.equation.mask import Mask
 from regard.equation.normalisers import Normaliser
 from regard.equation.precision import no_autocast
 from regard.equation.prepare import Keys, ready
@@ -103,9 +103,9 @@ class Sdpa(Kernel):
 
 
 def _causal_flag(problem: Problem) -> bool:
-    """Whether the mask is causality with a key for every query, and no more: SDPA's own flag."""
+    """Whether the mask is causality with a key for every query, and no more: SDPA's own flag (not beside a bias)."""
     s = problem.structure
-    if s is None or not s.exact or s.lengths or s.block is not None or problem.Tq != problem.Tk:
+    if s is None or problem.bias or not s.exact or s.lengths or s.block is not None or problem.Tq != problem.Tk:
         return False
     return s.right == 0 and (s.left is None or s.left >= problem.Tk - 1)
 
