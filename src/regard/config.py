@@ -99,10 +99,10 @@ class Settings:
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
         """Read `{"model": {...}, "train": {...}}`; unknown keys and wrong kinds of value raise UserError."""
         _known(mapping, ("model", "train"), "settings")
-        sections = {}
-        for name, section in (("model", ModelConfig), ("train", TrainConfig)):
-            sections[name] = read_section(section, mapping.get(name) or {}, name)
-        return cls(**sections)
+        return cls(
+            model=read_section(ModelConfig, mapping.get("model") or {}, "model"),
+            train=read_section(TrainConfig, mapping.get("train") or {}, "train"),
+        )
 
     def to_mapping(self) -> dict[str, Any]:
         """The inverse of `from_mapping`."""
@@ -150,8 +150,10 @@ def _cast(value: Any, hint: Any, where: str) -> Any:
 def _describe(option: Any) -> str:
     if get_origin(option) is Literal:
         return "one of " + ", ".join(get_args(option))
-    return "nothing" if option is type(None) else {"int": "a whole number", "float": "a number"}.get(
-        option.__name__, option.__name__
+    return (
+        "nothing"
+        if option is type(None)
+        else {"int": "a whole number", "float": "a number"}.get(option.__name__, option.__name__)
     )
 
 

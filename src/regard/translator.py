@@ -1,7 +1,7 @@
 """The façade: load a model folder, translate sentences, show where the model looked.
 
-    translation = load("en-fr").translate(["I love deep learning"])[0]
-    print(translation.text); translation.show()
+translation = load("en-fr").translate(["I love deep learning"])[0]
+print(translation.text); translation.show()
 """
 
 import sys
@@ -32,7 +32,8 @@ class Translation:
     """A sentence, its translation, and where each of its words was read.
 
     `score` is log p of the whole output, its end included, in nats. `attention` is (target words, source words), each
-    row one α_t, summing to 1: a source word's subwords are added up, a target word's are averaged. None for a model without attention, or where it was not asked for.
+    row one α_t that sums to 1: a source word's subwords are added up, a target word's are averaged. It is None for a
+    model without attention, or where it was not asked for.
     """
 
     source: str
@@ -129,9 +130,7 @@ class Translator:
         source, lengths = pad(sources).to(device), torch.tensor([len(ids) for ids in sources], device=device)
         if beam == 1:
             return greedy(self.model, source, lengths, attention=attention)
-        found = beam_search(
-            self.model, source, lengths, beams=beam, length_penalty=length_penalty, attention=attention
-        )
+        found = beam_search(self.model, source, lengths, beams=beam, length_penalty=length_penalty, attention=attention)
         return [hypotheses[0] for hypotheses in found]
 
     def _translation(self, text: str, source: list[int], hypothesis: Hypothesis) -> Translation:

@@ -27,7 +27,9 @@ class Pairs:
 
     def __post_init__(self) -> None:
         if len(self.source) != len(self.target):
-            raise UserError(f"{len(self.source)} sentences and {len(self.target)} translations: expected as many of each")
+            raise UserError(
+                f"{len(self.source)} sentences and {len(self.target)} translations: expected as many of each"
+            )
 
     def __len__(self) -> int:
         return len(self.source)

@@ -98,7 +98,7 @@ class Tokenizer:
     def _piece(self, i: int) -> str:
         if i in (PAD, BOS, EOS):
             return ""
-        return UNKNOWN if i == UNK else self._engine.id_to_token(i)
+        return UNKNOWN if i == UNK else str(self._engine.id_to_token(i))
 
 
 def _running(lengths: Iterable[int]) -> list[int]:

@@ -51,9 +51,7 @@ class _History:
             slot = int(self.parents[step][row, slot])
             places.append(slot)
         looks = [self.weights[step][row, place] for step, place in enumerate(reversed(places))] if self.weights else []
-        return Hypothesis(
-            words[::-1], end.log_prob, end.score, end.token == EOS, torch.stack(looks) if looks else None
-        )
+        return Hypothesis(words[::-1], end.log_prob, end.score, end.token == EOS, torch.stack(looks) if looks else None)
 
     def _whole(self, rows: Tensor, values: Tensor) -> Tensor:
         return values.new_zeros(self.batch, *values.shape[1:]).index_copy_(0, rows, values)
@@ -142,9 +140,7 @@ def _alive(totals: Tensor, parents: Tensor, words: Tensor, beams: int) -> tuple[
     return totals.gather(1, order), parents.gather(1, order), words.gather(1, order)
 
 
-def _undecided(
-    ends: list[list[_End]], rows: Tensor, scores: Tensor, beams: int, length_penalty: float
-) -> Tensor:
+def _undecided(ends: list[list[_End]], rows: Tensor, scores: Tensor, beams: int, length_penalty: float) -> Tensor:
     going = []
     for row, best_alive in zip(rows.tolist(), scores[:, 0].tolist(), strict=True):
         done = len(ends[row]) >= beams or best_alive == -torch.inf

@@ -25,12 +25,17 @@ class Memory(NamedTuple):
     keys: Keys
     lengths: Int[Tensor, " batch"]
 
+    @property
+    def values(self) -> Float[Tensor, "batch 1 source features"]:
+        """What the weights add up, with zeros beyond the lengths."""
+        assert self.keys.values is not None
+        return self.keys.values
+
     def select(self, rows: Int[Tensor, " rows"]) -> Self:
         """Some of the batch rows."""
-        k, score, values, mask = self.keys.k, self.keys.score, self.keys.values, self.keys.mask
-        assert values is not None
+        mask = self.keys.mask
         assert mask is not None
-        kept = Keys(k[rows], score, values[rows], dense(mask.tensors[0][rows]))
+        kept = Keys(self.keys.k[rows], self.keys.score, self.values[rows], dense(mask.tensors[0][rows]))
         return type(self)(kept, self.lengths[rows])
 
 
@@ -86,8 +91,7 @@ class SourceAttention(nn.Module):
         `position` numbers the steps for a mechanism that counts them (local-m); default 0, 1, 2, ...
         """
         memory, focus = self._aim(query, memory, lengths, position)
-        keys = memory.keys
-        return attend(query[:, None], keys, keys.values, score=keys.score, **focus)[:, 0]
+        return attend(query[:, None], memory.keys, memory.values, **focus)[:, 0]
 
     def attended(
         self,
@@ -99,8 +103,7 @@ class SourceAttention(nn.Module):
     ) -> Attended:
         """Context, weights, scores and log-sum-exp, differentiable, each with a head axis of size 1."""
         memory, focus = self._aim(query, memory, lengths, position)
-        keys = memory.keys
-        return attend_with_weights(query[:, None], keys, keys.values, score=keys.score, **focus)
+        return attend_with_weights(query[:, None], memory.keys, memory.values, **focus)
 
     def weights(self, *arguments: object, **named: object) -> Float[Tensor, "batch steps source"]:
         """The weights α alone; arguments as for calling the layer."""

@@ -2,14 +2,16 @@
 
 Bahdanau's order looks with the previous state, then updates; Luong's updates, then looks with the new state:
 
-    bahdanau   c_t = attend(s_{t−1}, source)    s_t = cell([y_{t−1}; c_t], s_{t−1})       o_t = tanh(W [s_t; c_t; y_{t−1}])
-    luong      s_t = cell([y_{t−1}; o_{t−1}], s_{t−1})    c_t = attend(s_t, source)       o_t = tanh(W [s_t; c_t])
+    bahdanau   c_t = attend(s_{t−1}, source)            s_t = cell([y_{t−1}; c_t], s_{t−1})
+               o_t = tanh(W [s_t; c_t; y_{t−1}])
+    luong      s_t = cell([y_{t−1}; o_{t−1}], s_{t−1})  c_t = attend(s_t, source)
+               o_t = tanh(W [s_t; c_t])
 
-o_{t−1} in Luong's line is input feeding. The same `advance` serves training, where the embeddings of all steps are known
-and multiplied at once, and decoding, where each sentence has several hypotheses side by side.
+o_{t−1} in Luong's line is input feeding. The same `advance` serves training, where the embeddings of all steps are
+known and multiplied at once, and decoding, where each sentence has several hypotheses side by side.
 """
 
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -17,7 +19,7 @@ from torch import Tensor, nn
 
 from regard.config import ModelConfig
 from regard.layers.stepwise import StepLinear, unrolled
-from regard.models.cells import CELLS
+from regard.models.cells import CELLS, Cell
 from regard.models.context import Memory, make_context
 
 
@@ -73,11 +75,16 @@ class Decoder(nn.Module):
         self.readout = StepLinear(hidden + memory + (config.embedding if self.looks_first else 0), self.width)
         self.dropout = nn.Dropout(config.dropout)
 
+    @property
+    def layers(self) -> list[Cell]:
+        """The cells, from the lowest up."""
+        return cast(list[Cell], list(self.cells))
+
     def start(self, last: tuple[Float[Tensor, "layers batch memory"], ...], beams: int = 1) -> State:
         """The state before the first word: each layer's from the encoder's last h, through tanh(W h + b)."""
         h = last[0]
         hidden = []
-        for layer, (bridge, cell) in enumerate(zip(self.bridge, self.cells, strict=True)):
+        for layer, (bridge, cell) in enumerate(zip(self.bridge, self.layers, strict=True)):
             first = torch.tanh(bridge(h[layer])).unsqueeze(1).expand(-1, beams, -1)
             hidden.append(tuple(first.chunk(cell.parts, -1)))
         position = torch.zeros(h.shape[1], beams, dtype=torch.long, device=h.device)
@@ -91,7 +98,7 @@ class Decoder(nn.Module):
         memory: Memory,
     ) -> Float[Tensor, "batch target readout"]:
         """Teacher forcing: o_t of every step, given the embeddings of the words before."""
-        known = self.cells[0].known(embedded)
+        known = self.layers[0].known(embedded)
         state = self.start(last)
         tops, contexts, readouts = [], [], []
         with unrolled():
@@ -110,7 +117,7 @@ class Decoder(nn.Module):
         self, embedded: Float[Tensor, "batch beam embedding"], state: State, memory: Memory, *, weights: bool
     ) -> Step:
         """One word further, for every hypothesis of every sentence."""
-        state, top, context, alpha = self.advance(self.cells[0].known(embedded), state, memory, weights=weights)
+        state, top, context, alpha = self.advance(self.layers[0].known(embedded), state, memory, weights=weights)
         readout = self.read(top, context, embedded)
         return Step(state._replace(fed=readout) if self.feeds else state, readout, alpha)
 
@@ -123,8 +130,8 @@ class Decoder(nn.Module):
         if self.looks_first:
             context, alpha = self.context(state.hidden[-1][0], memory, state.position, weights)
             fed.append(context)
-        hidden = []
-        for layer, cell in enumerate(self.cells):
+        hidden: list[tuple[Tensor, ...]] = []
+        for layer, cell in enumerate(self.layers):
             below = known if layer == 0 else cell.known(self.dropout(hidden[-1][0]))
             hidden.append(cell(below, _side_by_side(fed) if layer == 0 else None, state.hidden[layer]))
         top = hidden[-1][0]

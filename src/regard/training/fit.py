@@ -38,7 +38,10 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True)
 class FitReport:
-    """What a run came to. `best_valid` holds step, valid_loss (nats per token), valid_perplexity, valid_bleu, signature."""
+    """What a run came to.
+
+    `best_valid` holds step, valid_loss (nats per token), valid_perplexity, valid_bleu (greedy) and signature.
+    """
 
     folder: Path
     steps: int
@@ -75,7 +78,9 @@ def fit(
         tokenizer = _new_folder(folder, settings, train)
     data, valid_data = (Encoded.of(pairs, tokenizer, settings.train.max_tokens) for pairs in (train, valid))
     if not len(data) or not len(valid_data):
-        raise UserError(f"no pair of at most {settings.train.max_tokens} subwords a side is left to train and validate on")
+        raise UserError(
+            f"no pair of at most {settings.train.max_tokens} subwords a side is left to train and validate on"
+        )
 
     stream = BatchStream(data, settings.train.batch_tokens, settings.train.seed)
     per_epoch = stream.batches_per_epoch()

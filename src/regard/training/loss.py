@@ -30,9 +30,7 @@ def word_loss(
     """
     if not torch.is_grad_enabled():
         logits = F.linear(features, words, bias).float()
-        return F.cross_entropy(
-            logits, targets, ignore_index=PAD, reduction="sum", label_smoothing=label_smoothing
-        )
+        return F.cross_entropy(logits, targets, ignore_index=PAD, reduction="sum", label_smoothing=label_smoothing)
     kind = features.device.type
     if torch.is_autocast_enabled(kind):
         half = torch.get_autocast_dtype(kind)

@@ -30,7 +30,7 @@ def rate(step: int, steps: int, warmup: int, final: float) -> float:
 
 
 class Translation(lightning.LightningModule):
-    """The model under training; batches come from `BatchStream`, so a step's batch depends on nothing but its number."""
+    """The model under training; a step's batch, from `BatchStream`, depends on nothing but the step's number."""
 
     def __init__(self, model: Seq2Seq, config: TrainConfig, steps: int):
         super().__init__()
@@ -46,7 +46,7 @@ class Translation(lightning.LightningModule):
         return {"loss": loss, "tokens": batch.tokens}
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clip the gradient's norm; Lightning's own clipping refuses fused optimisers, which float16 alone would need."""
+        """Clip the gradient's norm here: Lightning's own clipping refuses every fused optimiser, for float16's sake."""
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
 
     def configure_optimizers(self) -> Any:

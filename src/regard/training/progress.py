@@ -10,7 +10,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 class TrainingProgress:
     """A bar where the terminal can redraw it; elsewhere a line every `every` seconds. Everything goes to stderr."""
 
-    def __init__(self, steps: int, start: int = 0, *, quiet: bool = False, every: float = 15.0, label: str = "training"):
+    def __init__(
+        self, steps: int, start: int = 0, *, quiet: bool = False, every: float = 15.0, label: str = "training"
+    ):
         self.console = Console(stderr=True, quiet=quiet)
         self.steps, self.every, self.label = steps, every, label
         self._began, self._last, self._start = time.monotonic(), time.monotonic(), start
@@ -36,7 +38,9 @@ class TrainingProgress:
         elif time.monotonic() - self._last >= self.every:
             self._last = time.monotonic()
             seconds = (self._last - self._began) / max(1, step - self._start) * (self.steps - step)
-            self.console.print(f"{self.label}: step {step}/{self.steps} · {note} · {clock(seconds)} left", highlight=False)
+            self.console.print(
+                f"{self.label}: step {step}/{self.steps} · {note} · {clock(seconds)} left", highlight=False
+            )
 
     def say(self, text: str) -> None:
         """A line that stays."""

@@ -71,7 +71,9 @@ class Watch(lightning.Callback):
         standing.tokens += outputs["tokens"]
         standing.seconds += elapsed
         standing.recent.append(float(outputs["loss"]))
-        self._speed = outputs["tokens"] / elapsed if not self._speed else 0.95 * self._speed + 0.05 * outputs["tokens"] / elapsed
+        self._speed = (
+            outputs["tokens"] / elapsed if not self._speed else 0.95 * self._speed + 0.05 * outputs["tokens"] / elapsed
+        )
         self.progress.step(step, standing.recent[-1], self._speed)
         if step % LOG_EVERY == 0:
             self._write_log(trainer, step)
@@ -124,7 +126,7 @@ class Watch(lightning.Callback):
 
 
 class StopOnInterrupt:
-    """Within it, the first Ctrl-C asks the watch to save and stop after the present step; a second one stops at once."""
+    """Within it, the first Ctrl-C asks the watch to save and stop after this step; a second one stops at once."""
 
     def __init__(self, watch: Watch):
         self.watch = watch
