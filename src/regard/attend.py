@@ -15,6 +15,7 @@ from regard.equation.biases import Bias, as_bias
 from regard.equation.mask import Mask
 from regard.equation.masks import as_mask
 from regard.equation.normalisers import Normaliser, as_normaliser
+from regard.equation.precision import autocast
 from regard.equation.prepare import Keys
 from regard.equation.reference import Attended
 from regard.equation.scores import Score, as_score
@@ -218,6 +219,6 @@ def _kind(
         normaliser.name,
         None if after is None else after.key,
         dropout,
-        torch.is_autocast_enabled(device.type),
+        autocast(device),
         asked(),
     )

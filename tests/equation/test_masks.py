@@ -14,6 +14,7 @@ from regard.equation.masks import as_mask, blocks, causal, dense, documents, pad
 from regard.equation.rules import Grid
 
 B, H = 2, 3
+KINDS = ["causal", "window", "padding", "padded", "documents", "crossed", "tokens", "flags", "blocks", "dense"]
 
 
 @dataclass
@@ -37,11 +38,7 @@ class Case:
 
 
 def leaf(draw: st.DrawFn, Tq: int, Tk: int) -> Case:
-    kind = draw(
-        st.sampled_from(
-            ["causal", "window", "padding", "padded", "documents", "crossed", "tokens", "flags", "blocks", "dense"]
-        )
-    )
+    kind = draw(st.sampled_from(KINDS))
     number = st.integers(0, 6)
 
     def some(*shape: int, top: int = 1) -> torch.Tensor:

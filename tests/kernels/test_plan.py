@@ -46,7 +46,7 @@ def test_explain_reads_well() -> None:
         "problem   2 rows, 8 heads in 2 groups, 512 queries of 64, 512 keys, values of 64, float32 on meta",
         "score     Dot(1), softmax",
         "mask      causal() & padding(<2 lengths>)",
-        "cost      1.07 GFLOP, 111 MB at least, forward",
+        "cost      1.07 GFLOP, 106 MB at least, forward",
         "not sdpa: it does not return weights",
     ]
 

@@ -13,8 +13,13 @@ def full(x: Tensor) -> Tensor:
     return x.float() if x.dtype in _HALF else x
 
 
+def autocast(device: torch.device) -> bool:
+    """Whether autocast is on for the device."""
+    return device.type != "meta" and torch.is_autocast_enabled(device.type)
+
+
 def no_autocast(device: torch.device) -> AbstractContextManager[object]:
     """Switch autocast off where it is on."""
-    if torch.is_autocast_enabled(device.type):
+    if autocast(device):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from regard.equation.mask import Mask
-from regard.equation.precision import full
+from regard.equation.precision import autocast, full
 from regard.equation.prepare import Keys, hide_keys
 
 
@@ -70,7 +70,7 @@ class Score:
         if k.shape[3] != want_k:
             raise ValueError(f"k: {self} expects {want_k} {'prepared ' * prepared}features, got {k.shape[3]}")
         for tensor in self.tensors:
-            if tensor.dtype != q.dtype and not torch.is_autocast_enabled(q.device.type):
+            if tensor.dtype != q.dtype and not autocast(q.device):
                 raise ValueError(f"q: {self} holds {tensor.dtype}, got {q.dtype}")
 
     def prepare(

@@ -44,7 +44,7 @@ class Plan:
             f"mask      {p.mask or 'none'}",
             f"cost      {_quantity(self.flops)}FLOP, {_quantity(self.bytes)}B at least, {direction}",
         ]
-        lines += [f"not {name:<9}: {'; '.join(why)}" for name, why in self.reasons.items()]
+        lines += [f"not {name}: {'; '.join(why)}" for name, why in self.reasons.items()]
         return "\n".join(lines)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from regard.equation.biases import Bias
 from regard.equation.mask import Mask, Structure
 from regard.equation.normalisers import Normaliser
+from regard.equation.precision import autocast
 from regard.equation.prepare import Keys
 from regard.equation.scores import Score
 
@@ -121,7 +122,7 @@ def describe(
         after=after is not None,
         dropout=dropout > 0,
         grad=torch.is_grad_enabled() and any(x.requires_grad for x in differentiable),
-        autocast=torch.is_autocast_enabled(q.device.type),
+        autocast=autocast(q.device),
         weights=weights,
     )
 
@@ -143,7 +144,7 @@ def _check_inputs(q: Tensor, k: Tensor, v: Tensor, score: Score, prepared: bool)
             raise ValueError(f"{name}: expected floating point, got {x.dtype}")
         if x.device != q.device:
             raise ValueError(f"{name}: expected on {q.device}, where q is, got on {x.device}")
-        if x.dtype != q.dtype and not prepared and not torch.is_autocast_enabled(q.device.type):
+        if x.dtype != q.dtype and not prepared and not autocast(q.device):
             raise ValueError(f"{name}: expected {q.dtype}, as q has, got {x.dtype}")
     for name, x in (("k", k), ("v", v)):
         if x.shape[0] != q.shape[0]:
