@@ -60,6 +60,22 @@ def data_dir(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_translator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a translator with additive attention, trained for three steps: it knows nothing but works."""
+    from regard.config import ModelConfig, Settings, TrainConfig
+    from regard.recipes.builtin import builtin_pairs
+    from regard.training import fit
+
+    folder = tmp_path_factory.mktemp("tiny") / "additive"
+    settings = Settings(
+        ModelConfig(embedding=8, encoder_hidden=8, decoder_hidden=16),
+        TrainConfig(steps=3, vocabulary=200, batch_tokens=200, precision="float32"),
+    )
+    fit(settings, folder, builtin_pairs("train", 60), builtin_pairs("valid", 5), quiet=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def repository() -> Path:
     """The root of the checkout."""
     return ROOT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import re
 import shlex
@@ -16,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+OUR_NAME = re.compile(r"`(regard(?:\.\w+)+)")
 A_MACHINE = re.compile(r"(?<![\w.~])/(?:home|root|Users|work|tmp|mnt)/\w")
 
 
@@ -88,6 +90,25 @@ def test_links_lead_somewhere(page: Path) -> None:
     targets = [link.partition("#")[0] for link in LINK.findall(text) if "://" not in link]
     missing = [target for target in targets if target and not (page.parent / target).exists()]
     assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_names_of_the_package_exist(page: Path) -> None:
+    """`regard.room.file.Class.method` in a text can be imported under that name."""
+    for dotted in dict.fromkeys(OUR_NAME.findall(page.read_text(encoding="utf-8"))):
+        assert resolve(dotted) is not None, dotted
+
+
+def resolve(dotted: str) -> object:
+    """What a dotted name stands for: modules as far as they go, then attributes."""
+    parts = dotted.split(".")
+    for cut in range(len(parts), 0, -1):
+        with contextlib.suppress(ModuleNotFoundError):
+            found: object = importlib.import_module(".".join(parts[:cut]))
+            break
+    for part in parts[cut:]:
+        found = getattr(found, part)
+    return found
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
