@@ -1,0 +1,177 @@
+"""What holds for every attention over a source, and each mechanism against an oracle."""
+
+import keras
+import pytest
+import torch
+
+from regard.layers import AdditiveAttention, DotAttention, GeneralAttention, LocalAttention
+
+B, T, S, Q, K = 3, 5, 7, 6, 4
+LENGTHS = torch.tensor([7, 3, 1])
+
+
+def layers():
+    return {
+        "additive": AdditiveAttention(Q, K, 5),
+        "additive, bias": AdditiveAttention(Q, K, 5, bias=True),
+        "dot": DotAttention(),
+        "general": GeneralAttention(Q, K),
+        "local-m": LocalAttention(Q, K, 2),
+        "local-p": LocalAttention(Q, K, 2, predictive=True),
+    }
+
+
+@pytest.fixture(params=layers())
+def layer(request):
+    return layers()[request.param].double()
+
+
+def inputs(layer, seed=0):
+    torch.manual_seed(seed)
+    width = Q if isinstance(layer, DotAttention) else K
+    return torch.randn(B, T, Q).double(), torch.randn(B, S, width).double()
+
+
+def test_weights_times_states_is_the_context_and_weights_sum_to_one(layer):
+    query, states = inputs(layer)
+    alpha = layer.weights(query, states, LENGTHS)
+    assert alpha.shape == (B, T, S)
+    torch.testing.assert_close(alpha @ states, layer(query, states, LENGTHS))
+    beyond = torch.arange(S) >= LENGTHS[:, None]
+    assert (alpha.masked_select(beyond[:, None]) == 0).all()
+    if not isinstance(layer, LocalAttention):
+        torch.testing.assert_close(alpha.sum(-1), torch.ones(B, T).double())
+        torch.testing.assert_close(torch.softmax(layer.scores(query, states, LENGTHS), -1), alpha)
+
+
+def test_a_source_prepared_once_gives_what_it_gives_unprepared(layer):
+    query, states = inputs(layer)
+    memory = layer.prepare(states, LENGTHS)
+    steps = [layer(query[:, t, None], memory, position=torch.full((B, 1), t)) for t in range(T)]
+    torch.testing.assert_close(torch.cat(steps, 1), layer(query, states, LENGTHS))
+
+
+def test_what_lies_beyond_the_length_changes_no_bit_and_gets_no_gradient(layer):
+    query, states = inputs(layer)
+    results = []
+    for filler in (0.0, float("nan"), float("inf")):
+        filled = states.clone()
+        filled[torch.arange(S) >= LENGTHS[:, None]] = filler
+        filled.requires_grad_()
+        context = layer(query, filled, LENGTHS)
+        (grad,) = torch.autograd.grad(context.square().sum(), filled)
+        results.append((context.detach(), grad))
+    for context, grad in results[1:]:
+        assert torch.equal(context, results[0][0])
+        assert torch.equal(grad, results[0][1])
+    assert (results[0][1][torch.arange(S) >= LENGTHS[:, None]] == 0).all()
+
+
+def test_masking_is_deletion_and_a_batch_is_its_rows(layer):
+    query, states = inputs(layer)
+    whole = layer(query, states, LENGTHS)
+    for row, length in enumerate(LENGTHS.tolist()):
+        alone = layer(query[row : row + 1], states[row : row + 1, :length])
+        torch.testing.assert_close(alone[0], whole[row])
+
+
+def test_selected_rows_of_a_memory(layer):
+    query, states = inputs(layer)
+    rows = torch.tensor([2, 0])
+    memory = layer.prepare(states, LENGTHS).select(rows)
+    torch.testing.assert_close(layer(query[rows], memory), layer(query, states, LENGTHS)[rows])
+
+
+def test_an_empty_source_gives_nothing_and_no_gradient(layer):
+    query, states = inputs(layer)
+    states.requires_grad_()
+    context = layer(query, states, torch.tensor([7, 0, 1]))
+    grads = torch.autograd.grad(context.sum(), [states, *layer.parameters()])
+    assert (context[1] == 0).all()
+    assert (grads[0][1] == 0).all()
+    assert all(torch.isfinite(grad).all() for grad in grads)
+
+
+def test_gradients(layer):
+    query, states = inputs(layer)
+    names, parameters = zip(*layer.named_parameters(), strict=True) if list(layer.parameters()) else ((), ())
+
+    def run(query, states, *values):
+        swapped = dict(zip(names, values, strict=True))
+        return torch.func.functional_call(layer, swapped, (query[:2, :2], states[:2], LENGTHS[:2]))
+
+    assert torch.autograd.gradcheck(run, [query.requires_grad_(), states.requires_grad_(), *parameters])
+
+
+@pytest.mark.plain
+def test_it_compiles_whole(layer):
+    query, states = inputs(layer)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(query, states, LENGTHS), layer(query, states, LENGTHS))
+
+
+@pytest.mark.plain
+def test_wrong_shapes_are_named(layer):
+    query, states = inputs(layer)
+    with pytest.raises(ValueError, match=r"states: expected \(batch, source, features\), got shape \(7, "):
+        layer.prepare(states[0])
+    with pytest.raises(ValueError, match="lengths: expected 3 whole numbers"):
+        layer.prepare(states, torch.tensor([1, 2]))
+    with pytest.raises(ValueError, match="query: expected"):
+        layer(query[0], states)
+    with pytest.raises(ValueError, match="prepared with its lengths already"):
+        layer(query, layer.prepare(states), LENGTHS)
+
+
+def keras_mask():
+    return [None, torch.arange(S) < LENGTHS[:, None]]
+
+
+def test_additive_equals_keras_fed_the_projections():
+    layer = AdditiveAttention(Q, K, 5)
+    query, states = torch.randn(B, T, Q), torch.randn(B, S, K)
+    oracle = keras.layers.AdditiveAttention()
+    projected = layer.query(query), states, layer.key(states)
+    oracle.build([tuple(x.shape) for x in projected])
+    oracle.scale.assign(layer.v.detach())
+    context, weights = oracle(list(projected), mask=keras_mask(), return_attention_scores=True)
+    torch.testing.assert_close(layer(query, states, LENGTHS), context, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(layer.weights(query, states, LENGTHS), weights, rtol=1e-5, atol=1e-5)
+
+
+def test_dot_and_general_equal_keras():
+    query, states, other = torch.randn(B, T, Q), torch.randn(B, S, Q), torch.randn(B, S, K)
+    general, oracle = GeneralAttention(Q, K), keras.layers.Attention()
+    for layer, ours, theirs in (
+        (DotAttention(), states, [query, states]),
+        (general, other, [query, other, general.key(other)]),
+    ):
+        wanted = oracle(theirs, mask=keras_mask())
+        torch.testing.assert_close(layer(query, ours, LENGTHS), wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_local_m_is_general_attention_with_the_other_positions_masked():
+    layer = LocalAttention(Q, K, 2).double()
+    query, states = inputs(layer)
+    e = torch.einsum("btq,qk,bsk->bts", query, layer.key.weight, states)
+    seen = (torch.arange(S) - torch.arange(T)[:, None]).abs() <= 2
+    seen = seen & (torch.arange(S) < LENGTHS[:, None, None])
+    alpha = torch.softmax(e.masked_fill(~seen, -torch.inf), -1).nan_to_num(0.0)
+    torch.testing.assert_close(layer.weights(query, states, LENGTHS), alpha)
+
+
+def test_local_p_looks_where_the_query_says_with_a_gaussian():
+    layer = LocalAttention(Q, K, 2, predictive=True).double()
+    query, states = inputs(layer)
+    inner, outer = layer.place[0].weight, layer.place[2].weight
+    p = LENGTHS[:, None] * torch.sigmoid((torch.tanh(query @ inner.T) @ outer.T)[..., 0])
+    distance = torch.arange(S) - p[..., None]
+    e = torch.einsum("btq,qk,bsk->bts", query, layer.key.weight, states)
+    seen = (distance.abs() <= 2) & (torch.arange(S) < LENGTHS[:, None, None])
+    alpha = torch.softmax(e.masked_fill(~seen, -torch.inf), -1).nan_to_num(0.0) * torch.exp(-(distance**2) / 2)
+    torch.testing.assert_close(layer.weights(query, states, LENGTHS), alpha)
+
+
+def test_local_attention_wants_a_window():
+    with pytest.raises(ValueError, match="window: expected at least 1"):
+        LocalAttention(4, 4, 0)
