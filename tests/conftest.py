@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 if os.environ.get("REGARD_CHECK_SHAPES") == "1":
     from jaxtyping import install_import_hook
 
-    install_import_hook("regard", "beartype.beartype")
+    install_import_hook("regard", "shapes.check")  # tests/support/shapes.py
 
 import random
 
