@@ -29,7 +29,8 @@ def word_loss(
     q is 1 at the target, or with label smoothing ε: 1 − ε there and ε/V everywhere (Szegedy 2016).
     """
     if not torch.is_grad_enabled():
-        logits = F.linear(features, words, bias).float()
+        logits = F.linear(features, words, bias)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         return F.cross_entropy(logits, targets, ignore_index=PAD, reduction="sum", label_smoothing=label_smoothing)
     kind = features.device.type
     if torch.is_autocast_enabled(kind):

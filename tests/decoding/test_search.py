@@ -1,0 +1,155 @@
+"""Greedy and beam search against the model's own teacher-forced scores and against enumeration."""
+
+import itertools
+
+import pytest
+import torch
+
+from regard.config import ModelConfig
+from regard.data.batches import make_batch, pad
+from regard.data.tokenizer import BOS, EOS, PAD
+from regard.decoding import beam as beam_module
+from regard.decoding.beam import beam_search
+from regard.decoding.greedy import greedy
+from regard.models.seq2seq import Seq2Seq
+from regard.training.module import token_loss
+
+SOURCE = [[4, 5, 6, 7, 4, 8], [8, 6], [7], [5, 5, 4, 6], [6, 4]]
+LENGTHS = torch.tensor([6, 2, 1, 4, 2])
+
+
+def model(words=9, seed=0, **settings):
+    torch.manual_seed(seed)
+    sizes = {"embedding": 5, "encoder_hidden": 4, "decoder_hidden": 8, "dropout": 0.0}
+    net = Seq2Seq(ModelConfig(**(sizes | settings)), words).double().eval()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter *= 4  # sharp enough that hypotheses differ, and some end early
+        net.output_bias[EOS] = 1.0
+    return net
+
+
+MODELS = [
+    {},
+    {"attention": "none"},
+    {"attention": "general", "cell": "lstm", "layers": 2},
+    {"attention": "local-m"},
+    {"attention": "dot", "input_feeding": True, "order": "bahdanau"},
+]
+
+
+def log_prob(net, source, hypothesis):
+    """The model's own log-probability of an output, by teacher forcing."""
+    target = [*hypothesis.tokens, EOS] if hypothesis.complete else hypothesis.tokens
+    with torch.no_grad():
+        return -float(token_loss(net, make_batch([source], [target])))
+
+
+@pytest.mark.parametrize("settings", MODELS, ids=str)
+@pytest.mark.parametrize("beams", [1, 3, 6])
+def test_a_hypothesis_has_the_models_own_score(settings, beams):
+    net = model(**settings)
+    for source, hypotheses in zip(SOURCE, beam_search(net, pad(SOURCE), LENGTHS, beams=beams), strict=True):
+        assert 1 <= len(hypotheses) <= beams
+        assert len({(*h.tokens, h.complete) for h in hypotheses}) == len(hypotheses)
+        assert [h.score for h in hypotheses] == sorted((h.score for h in hypotheses), reverse=True)
+        for h in hypotheses:
+            assert h.log_prob == pytest.approx(log_prob(net, source, h), abs=1e-9)
+            assert h.score == pytest.approx(h.log_prob / (len(h.tokens) + h.complete), abs=1e-12)
+            assert not {PAD, BOS, EOS} & set(h.tokens)
+
+
+@pytest.mark.parametrize("settings", MODELS, ids=str)
+def test_greedy_is_a_beam_of_one_and_scores_its_own_output(settings):
+    net = model(**settings)
+    found = greedy(net, pad(SOURCE), LENGTHS)
+    beams = beam_search(net, pad(SOURCE), LENGTHS, beams=1)
+    for source, one, (other,) in zip(SOURCE, found, beams, strict=True):
+        assert one.tokens == other.tokens
+        assert one.log_prob == pytest.approx(other.log_prob, abs=1e-9)
+        assert one.log_prob == pytest.approx(log_prob(net, source, one), abs=1e-9)
+
+
+@pytest.mark.parametrize("settings", MODELS, ids=str)
+@pytest.mark.parametrize("beams", [1, 4])
+def test_a_sentence_comes_out_the_same_alone_in_any_batch_and_in_any_order(settings, beams):
+    net = model(**settings)
+
+    def search(order):
+        rows = [SOURCE[i] for i in order]
+        found = beam_search(net, pad(rows), torch.tensor([len(row) for row in rows]), beams=beams)
+        return {i: [h.tokens for h in hypotheses] for i, hypotheses in zip(order, found, strict=True)}
+
+    whole = search(range(5))
+    for order in ([4, 3, 2, 1, 0], [2, 0], *([i] for i in range(5))):
+        assert search(order).items() <= whole.items()
+
+
+@pytest.mark.parametrize("settings", [s for s in MODELS if s.get("attention") != "none"], ids=str)
+@pytest.mark.parametrize("search", ["greedy", "beam"])
+def test_attention_is_that_of_teacher_forcing_the_output(settings, search):
+    net = model(**settings)
+    if search == "greedy":
+        found = greedy(net, pad(SOURCE), LENGTHS, attention=True)
+    else:
+        found = [h for h, *_ in beam_search(net, pad(SOURCE), LENGTHS, beams=4, attention=True)]
+    for source, hypothesis in zip(SOURCE, found, strict=True):
+        state, encoded = None, net.encode(torch.tensor([source]), torch.tensor([len(source)]))
+        state, words = net.start(encoded, 1), [BOS, *hypothesis.tokens]
+        assert len(hypothesis.weights) == len(hypothesis.tokens) + hypothesis.complete
+        for word, looked in zip(words, hypothesis.weights, strict=False):
+            step = net.step(torch.tensor([[word]]), state, encoded, weights=True)
+            state = step.state
+            torch.testing.assert_close(looked[: len(source)], step.weights[0, 0])
+            assert (looked[len(source) :] == 0).all()
+
+
+def test_a_wide_beam_finds_the_best_of_all_outputs(monkeypatch):
+    """With room for every prefix, beam search is enumeration: vocabulary of 3 words, outputs of at most 3."""
+    monkeypatch.setattr(beam_module, "longest", lambda lengths: torch.full_like(lengths, 4))
+    net = model(words=7)
+    words = range(EOS + 1, 7)
+    outputs = [list(o) for n in range(4) for o in itertools.product(words, repeat=n)]
+    for source in ([4, 5, 6, 4], [6], [5, 3]):
+        with torch.no_grad():
+            scores = {tuple(o): -float(token_loss(net, make_batch([source], [[*o, EOS]]))) for o in outputs}
+        for penalty in (0.0, 1.0):
+            ranked = {o: s / (len(o) + 1) ** penalty for o, s in scores.items()}
+            best = max(ranked, key=ranked.get)
+            (found,) = beam_search(
+                net, torch.tensor([source]), torch.tensor([len(source)]), beams=400, length_penalty=penalty
+            )
+            complete = [h for h in found if h.complete]
+            assert tuple(complete[0].tokens) == best
+            assert complete[0].score == pytest.approx(ranked[best], abs=1e-9)
+
+
+def test_a_model_that_never_ends_is_cut_and_still_answers():
+    net = model()
+    with torch.no_grad():
+        net.output_bias[EOS] = -1e4
+    for h in greedy(net, pad(SOURCE), LENGTHS) + [h for h, *_ in beam_search(net, pad(SOURCE), LENGTHS, beams=3)]:
+        assert not h.complete
+    assert [len(h.tokens) for h in greedy(net, pad(SOURCE), LENGTHS)] == [22, 14, 12, 18, 14]
+
+
+def test_without_a_penalty_stopping_early_loses_nothing(monkeypatch):
+    net = model()
+    early = beam_search(net, pad(SOURCE), LENGTHS, beams=5, length_penalty=0.0)
+    steps = []
+
+    def to_the_end(ends, rows, scores, beams, length_penalty):
+        steps.append(len(rows))
+        return torch.ones(len(rows), dtype=torch.bool)
+
+    monkeypatch.setattr(beam_module, "_undecided", to_the_end)
+    late = beam_search(net, pad(SOURCE), LENGTHS, beams=5, length_penalty=0.0)
+    assert len(steps) == 22  # nothing stopped before the longest length
+    for one, other in zip(early, late, strict=True):
+        assert one[0].tokens == other[0].tokens
+
+
+@pytest.mark.plain
+def test_a_beam_has_at_least_one_hypothesis():
+    with pytest.raises(ValueError, match="beams: expected at least 1, got 0"):
+        beam_search(model(), pad(SOURCE), LENGTHS, beams=0)

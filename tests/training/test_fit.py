@@ -1,0 +1,128 @@
+"""Training runs, small ones: they learn, leave a whole folder, and go on as if never stopped."""
+
+import json
+import random
+
+import pytest
+import torch
+
+from regard.config import ModelConfig, Settings, TrainConfig
+from regard.data.pairs import Pairs
+from regard.errors import UserError
+from regard.folder import read_weights
+from regard.training import Interrupted, fit
+from regard.training.fit import hold_out
+from regard.training.module import rate
+from regard.training.watch import Watch
+
+WORDS = {"red": "rouge", "cat": "chat", "dog": "chien", "sees": "voit", "the": "le", "small": "petit", "and": "et"}
+
+
+def pairs(count, seed=0):
+    draw = random.Random(seed)
+    source = [[draw.choice(list(WORDS)) for _ in range(draw.randint(1, 6))] for _ in range(count)]
+    return Pairs([" ".join(s) for s in source], [" ".join(WORDS[w] for w in s) for s in source])
+
+
+def settings(**train):
+    model = ModelConfig(embedding=24, encoder_hidden=16, decoder_hidden=32, dropout=0.1)
+    base = {"steps": 30, "validate_every": 10, "batch_tokens": 128, "vocabulary": 60, "warmup": 5, "seed": 3}
+    return Settings(model, TrainConfig(**(base | {"learning_rate": 1e-2} | train)))
+
+
+def log(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_it_learns_a_small_language_and_leaves_a_whole_folder(tmp_path):
+    report = fit(settings(steps=250, validate_every=125), tmp_path / "m", pairs(500), pairs(40, 1), quiet=True)
+    assert report.best_valid["valid_bleu"] > 60
+    assert report.steps == 250
+    assert report.stopped_because == "all steps done"
+    assert "version:2" in report.best_valid["signature"]
+    names = {path.name for path in (tmp_path / "m").iterdir()}
+    assert names == {"config.json", "tokenizer.json", "model.safetensors", "metrics.jsonl", "training"}
+    assert [entry["step"] for entry in log(tmp_path / "m")] == [50, 100, 125, 150, 200, 250, 250]
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    assert config["best_valid"]["step"] == report.best_valid["step"]
+    assert config["pairs"] == {"train": 500, "valid": 40}
+
+
+@pytest.mark.parametrize("stop_at", [7, 10, 23])
+def test_a_stopped_run_goes_on_as_if_never_stopped(tmp_path, monkeypatch, stop_at):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    fit(settings(), whole, pairs(200), pairs(20, 1), quiet=True)
+
+    after = Watch.on_train_batch_end
+
+    def interrupt(self, trainer, module, outputs, batch, batch_idx):
+        self.interrupted = trainer.global_step == stop_at
+        after(self, trainer, module, outputs, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Watch, "on_train_batch_end", interrupt)
+        with pytest.raises(Interrupted, match=f"saved after step {stop_at} of 30"):
+            fit(settings(), parts, pairs(200), pairs(20, 1), quiet=True)
+    report = fit(settings(), parts, pairs(200), pairs(20, 1), quiet=True, resume=True)
+    assert report.steps == 30
+
+    a, b = read_weights(whole), read_weights(parts)
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    timeless = [[{k: v for k, v in e.items() if k != "tokens_per_second"} for e in log(f)] for f in (whole, parts)]
+    assert timeless[0] == timeless[1]
+    with pytest.raises(UserError, match="all 30 steps are done"):
+        fit(settings(), parts, pairs(200), pairs(20, 1), quiet=True, resume=True)
+
+
+def test_patience_ends_a_run_and_the_best_model_stays(tmp_path):
+    report = fit(
+        settings(learning_rate=1e-9, patience=2, validate_every=5), tmp_path / "m", pairs(100), pairs(10, 1), quiet=True
+    )
+    assert report.steps == 15
+    assert report.stopped_because == "2 validations without a better BLEU"
+    assert report.best_valid["step"] == 5
+
+
+def test_what_a_run_cannot_use_is_said_before_it_starts(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "file").touch()
+    with pytest.raises(UserError, match="exists already"):
+        fit(settings(), tmp_path / "there", pairs(10))
+    with pytest.raises(UserError, match="no such model folder"):
+        fit(settings(), tmp_path / "none", pairs(10), resume=True)
+    with pytest.raises(UserError, match="expected at least 2"):
+        fit(settings(), tmp_path / "new", pairs(1))
+    with pytest.raises(UserError, match="no pair of at most 1 subwords"):
+        fit(settings(max_tokens=1), tmp_path / "long", Pairs(["a b c"] * 4, ["d e f"] * 4))
+
+
+def test_resuming_wants_the_same_settings(tmp_path):
+    fit(settings(steps=2, validate_every=1), tmp_path / "m", pairs(50), quiet=True)
+    with pytest.raises(UserError, match=r"train\.seed was 3 in the run to be resumed and is 4 now"):
+        fit(settings(steps=2, validate_every=1, seed=4), tmp_path / "m", pairs(50), resume=True)
+
+
+def test_pairs_left_out_are_named(tmp_path, capsys):
+    given = pairs(30)
+    train = Pairs([*given.source, "cat " * 50], [*given.target, "chat"], blank=[4])
+    fit(settings(steps=1, max_tokens=20), tmp_path / "m", train, pairs(5, 1))
+    said = (tmp_path / "m" / "training" / "left_out.txt").read_text().splitlines()
+    assert said == ["train line 4: a side is empty", "train line 31: over 20 subwords"]
+    assert (
+        "left out 2 pairs (train line 4: a side is empty; train line 31: over 20 subwords)" in capsys.readouterr().err
+    )
+
+
+def test_held_out_pairs_keep_their_lines():
+    train, valid = hold_out(pairs(25))
+    assert (len(train), len(valid)) == (23, 2)
+    assert valid.line(0) == 24
+
+
+def test_the_rate_rises_in_a_line_and_falls_to_what_is_left():
+    rates = [rate(step, 100, 10, 0.1) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[9] == rates[10] == 1
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rate(100, 100, 10, 0.1) == pytest.approx(0.1)
+    assert rate(0, 5, 0, 1.0) == 1
