@@ -84,18 +84,15 @@ class _Gaussian(Bias):
     def __init__(self, centre: Tensor, sigma: float | Tensor) -> None:
         self.centre, self.sigma = centre, sigma
         self.tensors = (centre, sigma) if isinstance(sigma, Tensor) else (centre,)
-        self.key = ("gaussian", centre.shape)
+        self.key = ("gaussian", *(tensor.shape for tensor in self.tensors))
 
     def at(self, grid: Grid) -> Tensor:
-        return self._log_density(grid.key, pick(self.centre, grid))
+        sigma = pick(self.sigma, grid) if isinstance(self.sigma, Tensor) else self.sigma
+        return _log_density(grid.key, pick(self.centre, grid), sigma)
 
     def dense(self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None) -> Tensor:
         key = torch.arange(Tk, device=self.centre.device)
-        return self._log_density(key, self.centre)
-
-    def _log_density(self, key: Tensor, centre: Tensor) -> Tensor:
-        sigma = full(self.sigma) if isinstance(self.sigma, Tensor) else self.sigma
-        return -((key - full(centre)) ** 2) / (2 * sigma**2)
+        return _log_density(key, self.centre, self.sigma)
 
     @property
     def device(self) -> torch.device | None:
@@ -103,6 +100,8 @@ class _Gaussian(Bias):
 
     def check(self, B: int, H: int, Tq: int, Tk: int) -> None:
         broadcasts("gaussian: centre", self.centre, B, H, Tq, 1)
+        if isinstance(self.sigma, Tensor):
+            broadcasts("gaussian: sigma", self.sigma, B, H, Tq, Tk)
 
 
 class _Given(Bias):
@@ -216,6 +215,8 @@ def gaussian(centre: Tensor, sigma: float | Tensor) -> Bias:
             f"gaussian: centre must be in floating point, (batch, queries) or (batch, heads, queries), "
             f"got {centre.dtype} of shape {tuple(centre.shape)}"
         )
+    if isinstance(sigma, Tensor):
+        sigma = sigma.view((1,) * (4 - sigma.ndim) + sigma.shape)
     return _Gaussian((centre[:, None] if centre.ndim == 2 else centre)[..., None], sigma)
 
 
@@ -226,6 +227,11 @@ def as_bias(bias: Bias | Tensor) -> Bias:
     if isinstance(bias, Tensor):
         return _Given(bias)
     raise ValueError(f"bias: expected a tensor or a rule such as alibi(heads), got {bias!r}")
+
+
+def _log_density(key: Tensor, centre: Tensor, sigma: float | Tensor) -> Tensor:
+    width = full(sigma) if isinstance(sigma, Tensor) else sigma
+    return -((key - full(centre)) ** 2) / (2 * width**2)
 
 
 def _heads(name: str, have: int, heads: int) -> None:
