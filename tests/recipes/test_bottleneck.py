@@ -16,8 +16,9 @@ from rich.console import Console
 
 from regard.errors import UserError
 from regard.observe import figure
-from regard.recipes import bottleneck
-from regard.recipes.bottleneck import GOLD, ILLUSTRATION, SENTENCE, SYSTEMS, Sizes, run
+from regard.recipes import builtin
+from regard.recipes.bottleneck import EXAMPLE, ILLUSTRATION, SYSTEMS, Sizes, run
+from regard.recipes.builtin import builtin_pairs
 
 SIZES = replace(Sizes(), train=20, valid=3, test=3)
 
@@ -33,7 +34,7 @@ class _Translator:
         return [self._translate(sentence) for sentence in sentences]
 
     def _translate(self, sentence):
-        if sentence == SENTENCE:
+        if sentence == EXAMPLE.source:
             translation = types.SimpleNamespace(text="J'adore [red]", score=-1.5, attention=np.eye(3)[:, :3][:2])
             translation.source_words, translation.target_words = ("I", "love", "learning"), ("J'", "adore")
             translation.save = lambda path: figure.save(figure.alignment(np.eye(1), ["a"], ["b"]), path)
@@ -48,7 +49,7 @@ def trained(monkeypatch):
     """The calls to fit."""
     calls = []
     references = {}
-    generate = bottleneck.generate
+    generate = builtin.generate
 
     def remembered(*args, **kwargs):
         for pair in generate(*args, **kwargs):
@@ -64,7 +65,7 @@ def trained(monkeypatch):
     def load(folder):
         return _Translator(folder.name != "none", references)
 
-    monkeypatch.setattr(bottleneck, "generate", remembered)
+    monkeypatch.setattr(builtin, "generate", remembered)
     monkeypatch.setitem(sys.modules, "regard.training", types.SimpleNamespace(fit=fit))
     monkeypatch.setitem(sys.modules, "regard.translator", types.SimpleNamespace(load=load))
     return calls
@@ -82,7 +83,7 @@ def test_everything_is_written_and_said(trained, tmp_path):
     written = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     assert written == json.loads(json.dumps(results))
     assert written["finished"]
-    assert (written["seed"], written["example"]["gold"]) == (3, GOLD)
+    assert (written["seed"], written["example"]["gold"]) == (3, EXAMPLE.target)
     assert {"python", "torch", "regard"} <= set(written["versions"])
     for attention in SYSTEMS.values():
         bins = written[attention]["bleu_by_length"]
@@ -94,7 +95,7 @@ def test_everything_is_written_and_said(trained, tmp_path):
     for name in ("lengths.png", "lengths.svg", "attention.png", "attention.svg"):
         assert (folder / name).stat().st_size > 1000
     assert "J'adore [red]" in said
-    assert f"corpus' own:    {GOLD}" in said
+    assert f"corpus' own:    {EXAMPLE.target}" in said
     assert "illustration drawn by hand (no model made it)" in said
     assert "the sums run from 0.90 to 1.00" in " ".join(said.split())
     assert "regard translate --model" in said
@@ -110,9 +111,11 @@ def test_the_two_differ_in_attention_alone(trained, tmp_path):
     assert data is same_data
 
 
-def test_the_example_is_never_trained_on():
-    train, valid, _ = bottleneck._corpus(replace(SIZES, train=2_000), seed=1)
-    assert not [source for source in train.source + valid.source if source.rstrip(".!?") == SENTENCE]
+@pytest.mark.parametrize("split", ["train", "valid"])
+def test_the_example_is_never_trained_on(split):
+    sources = builtin_pairs(split, 500, seed=1).source
+    assert len(sources) == 500
+    assert not [source for source in sources if source.rstrip(".!?") == EXAMPLE.source]
 
 
 def test_a_second_demo_replaces_the_first_and_nothing_else(trained, tmp_path):

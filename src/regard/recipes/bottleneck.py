@@ -23,11 +23,12 @@ from rich.console import Console
 from rich.table import Table
 
 from regard.config import ModelConfig, Settings, TrainConfig
-from regard.data.corpus import Pair, generate
+from regard.data.corpus import Pair, example
 from regard.data.pairs import Pairs
 from regard.errors import UserError
 from regard.evaluation.lengths import LengthBin, by_length
 from regard.observe.terminal import matrix
+from regard.recipes.builtin import builtin_pairs, written
 
 if TYPE_CHECKING:
     from regard.translator import Translation, Translator
@@ -40,7 +41,7 @@ class Sizes:
     train: int = 16_000  # sentences
     valid: int = 100
     test: int = 100  # for each range of source lengths
-    lengths: tuple[tuple[int, int], ...] = ((2, 10), (11, 20), (21, 30), (31, 60))  # source words
+    lengths: tuple[tuple[int, int], ...] = ((2, 10), (11, 20), (21, 30), (31, 60))  # source words, no punctuation
     model: ModelConfig = field(
         default_factory=lambda: ModelConfig(embedding=128, encoder_hidden=128, decoder_hidden=256, dropout=0.1)
     )
@@ -60,12 +61,11 @@ class Sizes:
 
 
 SYSTEMS = {"no attention": "none", "additive attention": "additive"}
-SENTENCE, GOLD = "I love deep learning", "J'adore l'apprentissage profond"
+EXAMPLE = example()  # "I love deep learning", which no training split contains
 # Drawn by hand by the person who asked for this project, to say what such a matrix is; two columns sum to .9.
 ILLUSTRATION = np.array(
     [[0.8, 0.1, 0, 0.05, 0.05], [0.1, 0.8, 0, 0.05, 0.05], [0, 0.05, 0.1, 0.4, 0.45], [0, 0.05, 0.8, 0.5, 0.45]]
 ).T
-ILLUSTRATION_SOURCE, ILLUSTRATION_TARGET = SENTENCE.split(), ["J'", "adore", "l'", "apprentissage", "profond"]
 RESULTS = "results.json"
 
 
@@ -85,12 +85,13 @@ def run(folder: Path, *, seed: int = 1, sizes: Sizes | None = None, console: Con
         "One squeezes the whole English sentence into one vector and writes French from that alone; the other may look "
         "back at every English word before it writes a French one."
     )
-    train, valid, test = _corpus(sizes, seed)
-    console.print(f"Built-in corpus: {len(train):,} pairs to train on, {len(test):,} to judge with.")
+    train, valid = builtin_pairs("train", sizes.train, seed), builtin_pairs("valid", sizes.valid, seed)
+    test = {high: written("test", sizes.test, seed, (low, high)) for low, high in sizes.lengths}
+    console.print(f"Built-in corpus: {len(train):,} pairs to train on, {sizes.test} of each length to judge with.")
     translators, bins = {}, {}
     for name, attention in SYSTEMS.items():
         console.print(f"\nTraining: {name}", style="bold")
-        translators[name], seconds = _train(folder / attention, attention, sizes, seed, train, valid)
+        translators[name], seconds = _train(folder / attention, name, attention, sizes, seed, train, valid)
         bins[name] = _judge(translators[name], test, sizes)
         results[attention] = {"training_seconds": round(seconds, 1), "bleu_by_length": [_plain(b) for b in bins[name]]}
 
@@ -100,8 +101,13 @@ def run(folder: Path, *, seed: int = 1, sizes: Sizes | None = None, console: Con
 
     console.print()
     console.rule("3. Where it looked")
-    translation = translators["additive attention"].translate([SENTENCE], beam=5)[0]
-    results["example"] = {"source": SENTENCE, "text": translation.text, "gold": GOLD, "score": translation.score}
+    translation = translators["additive attention"].translate([EXAMPLE.source], beam=5)[0]
+    results["example"] = {
+        "source": EXAMPLE.source,
+        "text": translation.text,
+        "gold": EXAMPLE.target,
+        "log_probability": translation.score,
+    }
     _show_example(folder, translation, console)
 
     results |= {"finished": True, "seconds": round(time.monotonic() - start, 1), "versions": _versions()}
@@ -126,23 +132,8 @@ def _prepare(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def _corpus(sizes: Sizes, seed: int) -> tuple[Pairs, Pairs, list[Pair]]:
-    """Training and validation pairs without the example, and as many test pairs of every length."""
-    train, valid = (
-        _pairs(pair for pair in generate(count, seed=seed, split=split) if pair.source.rstrip(".!") != SENTENCE)
-        for split, count in (("train", sizes.train), ("valid", sizes.valid))
-    )
-    test = [pair for words in sizes.lengths for pair in generate(sizes.test, seed=seed, split="test", words=words)]
-    return train, valid, test
-
-
-def _pairs(pairs: Any) -> Pairs:
-    kept = list(pairs)
-    return Pairs([pair.source for pair in kept], [pair.target for pair in kept])
-
-
 def _train(
-    folder: Path, attention: str, sizes: Sizes, seed: int, train: Pairs, valid: Pairs
+    folder: Path, label: str, attention: str, sizes: Sizes, seed: int, train: Pairs, valid: Pairs
 ) -> tuple[Translator, float]:
     from regard.training import fit
     from regard.translator import load
@@ -150,18 +141,17 @@ def _train(
     settings = Settings.from_mapping(
         {"model": asdict(sizes.model) | {"attention": attention}, "train": asdict(sizes.training) | {"seed": seed}}
     )
-    report = fit(settings, folder, train, valid)
+    origin = {"corpus": "built-in", "train": sizes.train, "valid": sizes.valid, "seed": seed}
+    report = fit(settings, folder, train, valid, origin=origin, label=label)
     return load(folder), report.seconds
 
 
-def _judge(translator: Translator, test: list[Pair], sizes: Sizes) -> list[LengthBin]:
-    found = translator.translate([pair.source for pair in test], beam=sizes.beam, attention=False, progress=True)
-    return by_length(
-        [len(pair.source_words) for pair in test],
-        [translation.text for translation in found],
-        [pair.target for pair in test],
-        [high for _, high in sizes.lengths],
-    )
+def _judge(translator: Translator, test: dict[int, list[Pair]], sizes: Sizes) -> list[LengthBin]:
+    """BLEU for each range of lengths; `test` holds the pairs of a range under its last length."""
+    pairs = [(pair, high) for high, of_length in test.items() for pair in of_length]
+    found = translator.translate([pair.source for pair, _ in pairs], beam=sizes.beam, attention=False, progress=True)
+    texts = [translation.text for translation in found]
+    return by_length([high for _, high in pairs], texts, [pair.target for pair, _ in pairs], list(test))
 
 
 def _show_lengths(folder: Path, bins: dict[str, list[LengthBin]], console: Console) -> None:
@@ -186,14 +176,14 @@ def _show_lengths(folder: Path, bins: dict[str, list[LengthBin]], console: Conso
 
 
 def _show_example(folder: Path, translation: Translation, console: Console) -> None:
-    console.print(f"English, never trained on:  {SENTENCE}")
+    console.print(f"English, never trained on:  {EXAMPLE.source}")
     console.print(f"French, by the model:       {translation.text}", style="bold", highlight=False, markup=False)
-    console.print(f"French, the corpus' own:    {GOLD}\n")
+    console.print(f"French, the corpus' own:    {EXAMPLE.target}\n")
     assert translation.attention is not None  # this model has attention
     console.print(matrix(translation.attention, translation.source_words, translation.target_words))
     console.print()
     title = "For comparison, an illustration drawn by hand (no model made it):"
-    console.print(matrix(ILLUSTRATION, ILLUSTRATION_SOURCE, ILLUSTRATION_TARGET, title=title))
+    console.print(matrix(ILLUSTRATION, EXAMPLE.source_words, EXAMPLE.target_words, title=title))
     for ending in ("png", "svg"):
         translation.save(folder / f"attention.{ending}")
 
