@@ -50,6 +50,7 @@ def test_it_learns_a_small_language_and_leaves_a_whole_folder(tmp_path):
 
 @pytest.mark.parametrize("stop_at", [7, 10, 23])
 def test_a_stopped_run_goes_on_as_if_never_stopped(tmp_path, monkeypatch, stop_at):
+    monkeypatch.setattr("regard.training.watch.LOG_EVERY", 4)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     fit(settings(), whole, pairs(200), pairs(20, 1), quiet=True)
 
@@ -68,8 +69,10 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(tmp_path, monkeypatch, stop_a
 
     a, b = read_weights(whole), read_weights(parts)
     assert all(torch.equal(a[name], b[name]) for name in a)
-    timeless = [[{k: v for k, v in e.items() if k != "tokens_per_second"} for e in log(f)] for f in (whole, parts)]
+    timed = {"tokens_per_second", "seconds"}
+    timeless = [[{k: v for k, v in e.items() if k not in timed} for e in log(f)] for f in (whole, parts)]
     assert timeless[0] == timeless[1]
+    assert sum("loss" in entry for entry in timeless[0]) == 7
     with pytest.raises(UserError, match="all 30 steps are done"):
         fit(settings(), parts, pairs(200), pairs(20, 1), quiet=True, resume=True)
 
