@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help demo test lint bench claims clean
 
 help:
-	@echo "make demo    train two translators, one with attention, and see what it changes (about 6 minutes)"
+	@echo "make demo    train two translators, one with attention, and see what it changes (some minutes)"
 	@echo "make test    run the tests"
 	@echo "make lint    check style, the floors and the types"
 	@echo "make bench   measure what attend costs over bare PyTorch, and what importing costs"
@@ -25,6 +25,7 @@ help:
 
 demo: $(VENV)/train.stamp
 	@$(BIN)/regard demo $(ARGS)
+	@echo "The command is $(BIN)/regard; to have it on the path: . $(BIN)/activate"
 
 # Shapes first, on the rooms that compute: there jaxtyping checks every annotated call. The whole suite, unhooked, last.
 test: $(VENV)/test.stamp
