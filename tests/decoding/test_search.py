@@ -85,6 +85,15 @@ def test_a_sentence_comes_out_the_same_alone_in_any_batch_and_in_any_order(setti
         assert search(order).items() <= whole.items()
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_in_float32_only_ties_may_fall_otherwise(seed):
+    net = model(seed=seed).float()
+    together = beam_search(net, pad(SOURCE), LENGTHS, beams=4)
+    for source, found in zip(SOURCE, together, strict=True):
+        (alone,) = beam_search(net, torch.tensor([source]), torch.tensor([len(source)]), beams=4)
+        assert alone[0].tokens == found[0].tokens or abs(alone[0].score - found[0].score) < 1e-5
+
+
 @pytest.mark.parametrize("settings", [s for s in MODELS if s.get("attention") != "none"], ids=str)
 @pytest.mark.parametrize("search", ["greedy", "beam"])
 def test_attention_is_that_of_teacher_forcing_the_output(settings, search):

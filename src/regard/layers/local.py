@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from regard.equation.biases import gaussian
 from regard.equation.precision import full
 from regard.layers.dot import GeneralAttention
 from regard.layers.source import Focus, Memory
@@ -33,7 +34,6 @@ class LocalAttention(GeneralAttention):
         if self.place is None:
             steps = torch.arange(query.shape[1], device=query.device)[None] if position is None else position
             return Focus(((s - steps[..., None]).abs() <= self.window)[:, None])
-        p = memory.lengths[:, None, None] * torch.sigmoid(full(self.place(query)))
-        distance = s - p
-        after = torch.exp(-(distance**2) / (2 * (self.window / 2) ** 2))
-        return Focus((distance.detach().abs() <= self.window)[:, None], after[:, None])
+        p = memory.lengths[:, None] * torch.sigmoid(full(self.place(query)))[..., 0]
+        near = (s - p.detach()[..., None]).abs() <= self.window
+        return Focus(near[:, None], gaussian(p, sigma=self.window / 2).exp())

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from regard.attend import attend, attend_with_weights
+from regard.equation.biases import Bias
 from regard.equation.masks import dense
 from regard.equation.prepare import Keys
 from regard.equation.reference import Attended
@@ -43,7 +44,7 @@ class Focus(NamedTuple):
     """What a mechanism adds to the padding mask: which pairs may attend, and a factor on the weights."""
 
     allowed: Tensor | None = None  # (B, 1, Tq, Tk) bool
-    after: Tensor | None = None  # (B, 1, Tq, Tk)
+    after: Bias | None = None
 
 
 class SourceAttention(nn.Module):
