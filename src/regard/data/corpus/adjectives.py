@@ -17,7 +17,7 @@ old/older vieux/vieille P,A,O,T,L,V,C,N before=vieil
 young/younger jeune P,A before
 pretty/prettier joli P,O,L,C,N,T before
 long/longer long/longue T,E,K,L,N before
-high/higher *haut mountain,hill,tower,tree,wave before
+high/higher *haut mountain,hill,tower,tree,wave,bridge,castle,rock,shelf,cupboard before
 true vrai Y,story,reason,hero,friend before,fixed
 happy/happier heureux P,A
 sad/sadder triste P,A,T,film
@@ -31,7 +31,7 @@ kind/kinder gentil/gentille P,A
 honest honnête P
 famous célèbre P,T,L
 shy timide P,A
-lazy paresseux P,A
+lazy/lazier paresseux P,A
 brave/braver courageux P,A
 curious curieux P,A
 patient patient P,A
@@ -41,7 +41,7 @@ generous généreux P
 polite poli P
 serious sérieux P,T,K
 funny/funnier drôle P,T,K,E,A
-strange étrange P,A,O,T,K,L,E
+strange/stranger étrange P,A,O,T,K,L,E
 calm/calmer calme P,A,L
 noisy/noisier bruyant A,L,V,P,machine,party
 dangerous dangereux A,V,mountain,river,path,street,journey,game,adventure,idea
@@ -59,7 +59,7 @@ dirty/dirtier sale C,V,L,A,plate,glass,cup,window,river
 empty vide glass,bottle,cup,box,bag,basket,suitcase,street,house,train,bus,L
 heavy/heavier lourd O,coat,boot,stone,branch,truck
 light/lighter léger/légère coat,jacket,scarf,suitcase,bag,bicycle,chair,dress,meat,soup,salad,wine
-soft/softer doux/douce scarf,bed,glove,cat,rabbit,armchair,music,coat,jacket
+soft/softer doux/douce scarf,bed,glove,cat,rabbit,armchair,coat,jacket,shirt,skirt,dress,hat,cap
 hot/hotter chaud M,D,F fixed
 cold/colder froid M,D,F,lake,river,bedroom fixed
 fresh/fresher frais/fraîche F,M,D fixed
@@ -67,21 +67,21 @@ delicious délicieux F,M,D
 sweet/sweeter sucré F,D,jam
 ripe/riper mûr apple,pear,orange,banana,cherry,strawberry,tomato,peach,lemon
 round/rounder rond O,table,mirror,box,plate,hill,stone,tower fixed
-black noir C,V,A,O,N colour
-white blanc/blanche C,V,A,O,N colour
-red rouge C,V,O,N,F colour
-blue bleu C,V,O,N,A colour
-green vert C,V,O,F,N colour
-yellow jaune C,V,O,F,N colour
-grey gris C,V,A,O,N colour
-pink rose C,O,flower,cloud,house colour
+black/blacker noir C,V,A,O,N colour
+white/whiter blanc/blanche C,V,A,O,N colour
+red/redder rouge C,V,O,N,F colour
+blue/bluer bleu C,V,O,N,A colour
+green/greener vert C,V,O,F,N colour
+yellow/yellower jaune C,V,O,F,N colour
+grey/greyer gris C,V,A,O,N colour
+pink/pinker rose C,O,flower,cloud,house colour
 French français P,T,X,C,V,M,wine,L colour,fixed
 English anglais P,T,X,C,V,garden colour,fixed
 German allemand P,T,X,V,beer,machine colour,fixed
 Italian italien P,T,X,C,V,M,L colour,fixed
 Spanish espagnol P,T,X,M,L colour,fixed
 Japanese japonais P,T,X,M,V,garden colour,fixed
-deep/deeper profond X,Y,K,river,lake,valley,forest
+deep/deeper profond X,Y,idea,question,reason,secret,theory,conversation,river,lake,valley,forest
 slow/slower lent V,A,learning,reading,writing,research,translation,music,teaching
 fast/faster rapide V,A,learning,reading,writing,research,translation,teaching,machine,computer
 difficult difficile T,K,X,E

@@ -1,20 +1,15 @@
 """What completes a verb, frame by frame: objects, clitics, recipients, infinitives, clauses, adverbials."""
 
 from regard.data.corpus import function_words as words
-from regard.data.corpus import noun_phrases, prepositions, sentences, verb_phrases
-from regard.data.corpus.choices import nouns_of, objects_of
+from regard.data.corpus import noun_phrases, prepositions, sentences, verb_phrases, verbs
+from regard.data.corpus.choices import GENERIC, nouns_of, objects_of
 from regard.data.corpus.draft import Draft, French, Phrase
 from regard.data.corpus.finite import Head, reflexive_clitic
 from regard.data.corpus.lexicon import MODALS, Noun, Verb
 
-# Verbs whose object may be a whole kind: "I love cats", j'adore les chats.
-GENERIC = frozenset({"love", "like", "hate", "prefer"})
 _MOVING = frozenset({"run", "walk", "swim", "travel", "stroll"})
-# Things one can do slowly, well, patiently.
-_ACTIONS = frozenset(
-    ["work", "sing", "dance", "run", "walk", "swim", "travel", "play", "breathe", "cook", "cross", "open", "close", "wash", "clean", "repair", "carry", "draw", "paint", "prepare", "read", "write", "eat", "drink", "examine", "translate", "correct", "study", "explain", "drive", "climb", "pick", "build", "push", "pull", "teach", "describe", "look", "listen", "answer"]
-)
-_SKILLS = frozenset(["work", "sing", "dance", "run", "walk", "swim", "play", "cook", "breathe", "sleep"])
+_ACTIONS = frozenset(verbs.ACTIONS.split())
+_SKILLS = frozenset(verbs.SKILLS.split())
 _TAG = "new verb-object"
 
 
@@ -254,9 +249,10 @@ def adverbials(
         middle.append((french, (d.say(english),)))
         room -= 1 + degree
     later = 0
+    place = place and verb.base != "leave"
     if room == 1:
-        later = 1 if not place or d.chance(0.6) else 0
-    elif room >= 2 and d.chance(0.3):
+        later = 1 if not place or (not d.timed and d.chance(0.6)) else 0
+    elif room >= 2 and not d.timed and d.chance(0.3):
         later = d.between(1, 2)
         if room - later == 1 and not place:
             later = room if room <= 2 else later - 1

@@ -22,7 +22,7 @@ class Draft:
     ``fresh`` is set for the test split: held-out combinations and constructions are allowed and often chosen.
     """
 
-    __slots__ = ("english", "fresh", "in_question", "in_relative", "random", "tags")
+    __slots__ = ("english", "fresh", "in_question", "in_relative", "random", "tags", "timed")
 
     def __init__(self, rng: Random, fresh: bool) -> None:
         self.random = rng.random
@@ -31,6 +31,7 @@ class Draft:
         self.tags: set[str] = set()
         self.in_relative = False
         self.in_question = False
+        self.timed = False  # the clause has said when already
 
     def say(self, word: str) -> int:
         """Add an English word; its place."""

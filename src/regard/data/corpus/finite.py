@@ -73,10 +73,7 @@ def finite(
             places = (slot,)
         else:
             places = (d.say(lead),)
-    if polarity == "not" and lead == "cannot":
-        negation = places
-    else:
-        negation = d.say_all(polarity.split())
+    negation = places if lead == "cannot" else d.say_all(polarity.split())
     adverbs: French = [(adverb[1], (d.say(adverb[0]),))] if adverb else []
     main_places = (d.say(main),) if main else ()
     particles = d.say_all(verb.particles) if verb else ()
@@ -91,9 +88,8 @@ def finite(
     if tense == "past" and verb is not None and not verb.state:
         auxiliary = ETRE if conjugation.with_etre else AVOIR
         linked = places or main_places
-        return Head(
-            before, (auxiliary.present[person], linked), after, (conjugation, main_places + joined), main_places, particles
-        )
+        participle = (conjugation, main_places + joined)
+        return Head(before, (auxiliary.present[person], linked), after, participle, main_places, particles)
     forms = {"present": conjugation.present, "past": conjugation.imperfect, "future": conjugation.future}[tense]
     # "do" only carries the question or the negation; be, can and will are the verb or its tense.
     helper = () if lead in ("do", "does", "did") else places

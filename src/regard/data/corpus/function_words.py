@@ -83,7 +83,7 @@ FREQUENCY = (
     ("rarely", "rarement"),
     ("also", "aussi"),
     ("probably", "probablement"),
-    ("still", "encore"),
+    ("still", "encore"),  # of states, and in the present: the last one
 )
 NEGATABLE_FREQUENCY = 2  # "not often", "not always": the first ones
 SHORT_MANNER = (("well", "bien"), ("badly", "mal"))
@@ -103,7 +103,7 @@ MANNER = (
 PLACE_ADVERBS = (("here", "ici"), ("there", "là"), ("everywhere", "partout"), ("outside", "dehors"))
 TIME_ADVERBS = {  # by tense
     "present": (("today", "aujourd'hui"), ("now", "maintenant")),
-    "past": (("yesterday", "hier"), ("today", "aujourd'hui"), ("late", "tard"), ("early", "tôt")),
+    "past": (("yesterday", "hier"), ("recently", "récemment"), ("today", "aujourd'hui")),
     "future": (("tomorrow", "demain"), ("soon", "bientôt"), ("today", "aujourd'hui")),
 }
 # An adverb of degree before an adjective with a noun, and the further ones before a predicate.
@@ -145,5 +145,12 @@ QUESTION_ADVERBS = (("why", "pourquoi"), ("when", "quand"), ("where", "où"), ("
 QUESTION_PRONOUNS = (("who", "qui"), ("whom", "qui"), ("what", "que"), ("which", "quel"), ("how many", "combien de"))
 RELATIVES = (("who", "qui"), ("that", "que"), ("whom", "que"), ("where", "où"))
 NEGATIONS = (("not", "ne pas"), ("never", "ne jamais"), ("no longer", "ne plus"))
-OTHER_WORDS = (("there is", "il y a"), ("be", "être"), ("as", "aussi"), ("than", "que"), ("more", "plus"), ("do", ""),
-               ("will", ""))
+OTHER_WORDS = (
+    ("there is", "il y a"),
+    ("be", "être"),
+    ("as", "aussi"),
+    ("than", "que"),
+    ("more", "plus"),
+    ("do", ""),
+    ("will", ""),
+)

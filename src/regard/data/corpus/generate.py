@@ -7,15 +7,18 @@ from typing import Literal
 from zlib import crc32
 
 from regard.data.corpus import sentences, surface
-from regard.data.corpus.draft import Draft, French
+from regard.data.corpus.draft import Draft, French, Phrase
+from regard.data.corpus.finite import finite
 from regard.data.corpus.holdout import HELD_COMBINATIONS, HELD_CONSTRUCTIONS
+from regard.data.corpus.lexicon import ADJECTIVE, NOUN, VERBS
+from regard.data.corpus.noun_phrases import noun_group
 from regard.errors import UserError
 
 Split = Literal["train", "valid", "test"]
 _SPLITS = {"train": 1, "valid": 2, "test": 3}
 _HELD = HELD_COMBINATIONS | HELD_CONSTRUCTIONS
 _MASK = (1 << 64) - 1
-_VALID_SHARE = 8  # one sentence in so many belongs to valid, never to train
+_VALID_SHARE = 5  # one sentence in so many belongs to valid, never to train
 _LONGEST = 200
 
 
@@ -65,17 +68,20 @@ def _finish(d: Draft, french: French, end: str) -> Pair:
     )
 
 
+def _belongs(d: Draft, split: Split) -> bool:
+    """Whether the split may have this draft: test needs something held out, train and valid share the others."""
+    if split == "test":
+        return not _HELD.isdisjoint(d.tags)
+    return _in_valid(d.english) == (split == "valid")
+
+
 def _pair(seed: int, split: Split, index: int, words: tuple[int, int]) -> Pair:
     rng = Random(_mix(seed, _SPLITS[split], index))
     size = words[0] + int(rng.random() * (words[1] - words[0] + 1))
     while True:
         d = Draft(rng, split == "test")
         french, asks = sentences.sentence(d, size)
-        if split == "test":
-            wanted = not _HELD.isdisjoint(d.tags)
-        else:
-            wanted = _in_valid(d.english) == (split == "valid")
-        if wanted:
+        if _belongs(d, split):
             end = "?" if asks else "" if d.chance(1 / 3) else "."
             return _finish(d, french, end)
 
@@ -102,11 +108,9 @@ def generate(count: int, seed: int = 0, split: Split = "train", words: tuple[int
 
 def example() -> Pair:
     """The sentence no split of training contains: "I love deep learning", with its gold alignment."""
-    return Pair(
-        source="I love deep learning",
-        target="J'adore l'apprentissage profond",
-        source_words=("I", "love", "deep", "learning"),
-        target_words=("J'", "adore", "l'", "apprentissage", "profond"),
-        links=((0, 0), (1, 1), (2, 4), (3, 2), (3, 3)),
-        constructions=frozenset({"present", "adjective after the noun", "new adjective-noun"}),
-    )
+    d = Draft(Random(0), fresh=True)
+    subject = Phrase([("je", (d.say("I"),))], person=0)
+    head = finite(d, next(verb for verb in VERBS if verb.base == "love"), subject, "present")
+    thing = noun_group(d, NOUN["learning"], False, "", [("", ADJECTIVE["deep"])])
+    d.tags.add("new adjective-noun")
+    return _finish(d, [*subject.french, *head.write([], (False, False)), *thing], "")

@@ -31,9 +31,7 @@ def _held_objects() -> frozenset[tuple[int, int]]:
     for verb in VERBS:
         partners = [noun for noun in NOUNS if verb.takes_object(noun)]
         if len(partners) >= _FEWEST:
-            held |= {
-                (verb.number, noun.number) for noun in partners if (29 * verb.number + 19 * noun.number) % 13 == 0
-            }
+            held |= {(verb.number, noun.number) for noun in partners if (29 * verb.number + 19 * noun.number) % 13 == 0}
     return frozenset(held)
 
 

@@ -1,4 +1,4 @@
-"""English word forms: plurals, third person, past, comparative article choice; regular rules, exceptions come listed."""
+"""English word forms: plurals, third person, past, a or an; the rules, while exceptions are in the tables."""
 
 _VOWELS = "aeiou"
 # Spelt with a vowel but said with a consonant, and the other way round.

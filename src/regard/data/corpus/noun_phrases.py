@@ -1,5 +1,7 @@
 """Noun phrases: determiner, adjectives, noun and what follows it, in both orders, to an exact number of words."""
 
+from collections.abc import Sequence
+
 from regard.data.corpus import function_words as words
 from regard.data.corpus import modifiers
 from regard.data.corpus.choices import adjectives_for, nouns_of
@@ -13,6 +15,11 @@ from regard.data.corpus.nouns import EDIBLE_MASS, GENERIC_MASS
 _OWNED = frozenset("AOTVCKPL")
 
 
+def _owned(noun: Noun) -> bool:
+    """Whether somebody can have it; of people only relations, for "the man's actress" is nobody."""
+    return noun.kind != "P" or "related" in noun.marks
+
+
 def determiner_words(name: str) -> int:
     """How many English words a determiner has."""
     return {"": 0, "all": 2}.get(name, 1)
@@ -21,6 +28,8 @@ def determiner_words(name: str) -> int:
 def _choose_determiner(d: Draft, noun: Noun, plural: bool, role: str) -> str:
     """The name of a determiner that fits the noun's number and the phrase's role."""
     chance = d.random()
+    if role == "compared":
+        return "" if noun.kind in GENERIC_MASS else "the" if chance < 0.6 or noun.mass else "this"
     if noun.kind in EDIBLE_MASS:
         if role == "negated":
             return "any" if chance < 0.6 else "the"
@@ -71,8 +80,7 @@ def determiner(d: Draft, name: str, noun: Noun, plural: bool, negated: bool, fol
         return [(article, (d.say("the"),))]
     if name == "all":
         all_links = (d.say("all"),)
-        form = ("toutes" if feminine else "tous") if plural else ("toute" if feminine else "tout")
-        return [(form, all_links), (article, (d.say("the"),))]
+        return [("toutes" if feminine else "tous", all_links), (article, (d.say("the"),))]
     if name == "a":
         place = d.say(indefinite(next_english))
         if negated:
@@ -110,7 +118,7 @@ def determiner(d: Draft, name: str, noun: Noun, plural: bool, negated: bool, fol
     raise AssertionError(name)
 
 
-def _choose_adjectives(d: Draft, noun: Noun, count: int) -> list[tuple[str, Adjective]]:
+def choose_adjectives(d: Draft, noun: Noun, count: int) -> list[tuple[str, Adjective]]:
     """Adjectives worth ``count`` English words, in English order, each with its adverb of degree or ""."""
     if count == 0:
         return []
@@ -133,9 +141,13 @@ def adjective_words(noun: Noun) -> int:
     return sum(bool(adjectives_for(noun, slot).seen) for slot in ("before", "after", "colour"))
 
 
-def noun_group(d: Draft, noun: Noun, plural: bool, name: str, adjectives: int, negated: bool = False) -> French:
-    """Determiner, adjectives and noun: "a small red car", une petite voiture rouge."""
-    chosen = _choose_adjectives(d, noun, adjectives)
+def noun_group(
+    d: Draft, noun: Noun, plural: bool, name: str, chosen: Sequence[tuple[str, Adjective]], negated: bool = False
+) -> French:
+    """Determiner, adjectives and noun: "a small red car", une petite voiture rouge.
+
+    ``name`` is the determiner's; ``chosen`` are the adjectives in English order, each with its adverb of degree or "".
+    """
     feminine = noun.feminine
     english_noun = noun.english_plural if plural else noun.english
     french_noun = noun.french_plural if plural else noun.french
@@ -173,7 +185,7 @@ def noun_group(d: Draft, noun: Noun, plural: bool, name: str, adjectives: int, n
 
 
 def _genitive(d: Draft, noun: Noun, plural: bool, budget: int) -> French | None:
-    """"Marie's red car", la voiture rouge de Marie; ``budget`` words in all."""
+    """Marie's red car, la voiture rouge de Marie: ``budget`` words in all."""
     by_name = budget == 2 or d.chance(0.6)
     owner_words = 1 if by_name else 2
     adjectives = budget - owner_words - 1
@@ -188,7 +200,7 @@ def _genitive(d: Draft, noun: Noun, plural: bool, budget: int) -> French | None:
         article = d.say("the")
         place = d.say(owner.english + "'s")
         tail = [("de", (place,)), ("LA" if owner.feminine else "LE", (article,)), (owner.french, (place,))]
-    group = noun_group(d, noun, plural, "", adjectives)
+    group = noun_group(d, noun, plural, "", choose_adjectives(d, noun, adjectives))
     d.tags.add("genitive")
     return group + tail
 
@@ -199,7 +211,7 @@ def _one_word(d: Draft, noun: Noun) -> Phrase:
         token: Token = (noun.french, (d.say(noun.english),))
         return Phrase([token], feminine=noun.feminine, nouns=(noun,), kind="P" if noun.kind == "p" else "L")
     plural = not noun.mass
-    return _phrase(noun_group(d, noun, plural, "", 0), noun, plural)
+    return _phrase(noun_group(d, noun, plural, "", []), noun, plural)
 
 
 def _phrase(french: French, noun: Noun, plural: bool) -> Phrase:
@@ -210,14 +222,15 @@ def _phrase(french: French, noun: Noun, plural: bool) -> Phrase:
 def noun_phrase(d: Draft, noun: Noun, size: int, role: str = "complement", generic: bool = False) -> Phrase:
     """A phrase of exactly ``size`` English words around ``noun``.
 
-    ``role``: "subject", "object", "negated" (object under negation: pas de), or "complement" (after a preposition).
+    ``role``: "subject", "object", "negated" (object under negation: pas de), "complement" (after a preposition),
+    "single" (the same, never plural), or "compared" (after than).
     ``generic``: a plural without article means the kind ("I love old books").
     """
     if size == 1 or noun.kind in "pc":
         assert size == 1
         return _one_word(d, noun)
-    plural = not noun.mass and d.chance(0.36)
-    if not generic and noun.kind in _OWNED and size <= 4 and d.chance(0.14):
+    plural = not noun.mass and role != "single" and d.chance(0.36)
+    if not generic and noun.kind in _OWNED and _owned(noun) and size <= 4 and d.chance(0.14):
         plural = plural and noun.kind != "L"
         french = _genitive(d, noun, plural, size)
         if french is not None:
@@ -229,10 +242,12 @@ def noun_phrase(d: Draft, noun: Noun, size: int, role: str = "complement", gener
     if name == "the" and plural and size >= 3 and d.chance(0.25):
         name = "all"
     room = size - 1 - determiner_words(name)
+    if name == "possessive" and (room >= 4 or not _owned(noun)):
+        name = "the"  # something else says which one: "the book that", not "my book that"
     if noun.kind in GENERIC_MASS and room >= 3 and d.chance(0.5):
         name, room = "the", room - 1
     adjectives = _share_of_adjectives(d, noun, room)
-    french = noun_group(d, noun, plural, name, adjectives, role == "negated")
+    french = noun_group(d, noun, plural, name, choose_adjectives(d, noun, adjectives), role == "negated")
     phrase = _phrase(french, noun, plural)
     if room > adjectives:
         tail = modifiers.after_noun(d, phrase, room - adjectives, name)

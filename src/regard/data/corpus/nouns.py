@@ -2,21 +2,22 @@
 
 A star before a French word marks an aspirated h (or another word that does not elide): le héros, not l'héros.
 The class letter says what a noun can do in a sentence (who reads, what is eaten, where one goes); verbs and
-adjectives name the classes they go with.
+adjectives name the classes they go with. Marks: ``related`` is somebody's somebody (my aunt, Marie's doctor); a place
+has its own preposition; a time says which phrases it makes (every Monday, last week, in winter, on Monday).
 """
 
 PERSONS = """
-teacher professeur m
-student étudiant m
-doctor médecin m
-nurse infirmière f
-child/children enfant m
+teacher professeur m related
+student étudiant m related
+doctor médecin m related
+nurse infirmière f related
+child/children enfant m related
 man/men homme m
 woman/women femme f
 boy garçon m
 girl fille f
-friend ami m
-neighbour voisin m
+friend ami m related
+neighbour voisin m related
 baker boulanger m
 farmer fermier m
 artist artiste m
@@ -24,23 +25,23 @@ singer chanteuse f
 writer écrivain m
 painter peintre m
 engineer ingénieur m
-lawyer avocate f
+lawyer avocate f related
 judge juge m
 soldier soldat m
 king roi m
 queen reine f
 princess princesse f
 baby bébé m
-mother mère f
-father père m
-brother frère m
-sister sœur f
-uncle oncle m
-aunt tante f
-cousin cousine f
-grandmother grand-mère/grands-mères f
-grandfather grand-père/grands-pères m
-driver chauffeur m
+mother mère f related
+father père m related
+brother frère m related
+sister sœur f related
+uncle oncle m related
+aunt tante f related
+cousin cousine f related
+grandmother grand-mère/grands-mères f related
+grandfather grand-père/grands-pères m related
+driver chauffeur m related
 waiter serveur m
 researcher chercheuse f
 journalist journaliste f
@@ -48,12 +49,12 @@ actress actrice f
 dancer danseuse f
 musician musicien m
 tourist touriste m
-gardener jardinier m
+gardener jardinier m related
 fisherman/fishermen pêcheur m
 thief/thieves voleur m
 hero/heroes *héros m
-guest invité m
-customer cliente f
+guest invité m related
+customer cliente f related
 captain capitaine m
 pilot pilote m
 librarian bibliothécaire f
@@ -399,7 +400,7 @@ Paul Paul m
 Anne Anne f
 Louis Louis m
 Claire Claire f
-Hugo Hugo m
+Simon Simon m
 Julie Julie f
 Marc Marc m
 Alice Alice f

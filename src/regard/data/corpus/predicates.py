@@ -26,6 +26,8 @@ def _adjective(d: Draft, subject: Phrase, compared: bool = False, short: bool = 
             continue
         if short and not adjective.comparative:
             continue
+        if adjective.slot == "colour" and subject.kind == "X":
+            continue  # "French poetry", but not "poetry is French"
         if not all(adjective.describes(noun) for noun in nouns[1:]):
             continue
         held = any(held_adjective(adjective, noun) for noun in nouns)
@@ -45,11 +47,11 @@ def _adjective(d: Draft, subject: Phrase, compared: bool = False, short: bool = 
 def copula(d: Draft, room: int, subject: Phrase, tense: str, polarity: str, slot: int) -> French:
     """Say "be" and ``room`` >= 1 words after it."""
     chance = d.random()
-    if subject.kind == "P" and room == 1 and chance < 0.18:
+    if subject.kind == "P" and room == 1 and chance < 0.35:
         head = finite(d, None, subject, tense, polarity, slot, with_avoir=True)
-        english, french = d.pick(words.AVOIR_PREDICATES)
+        english, noun = d.pick(words.AVOIR_PREDICATES)
         d.tags.add("avoir predicate")
-        return [*head.write([], _AGREES), (french, (d.say(english),))]
+        return [*head.write([], _AGREES), (noun, (d.say(english),))]
     head = finite(d, None, subject, tense, polarity, slot)
     verb = head.write([], _AGREES)
     person = subject.kind == "P"
@@ -63,7 +65,8 @@ def copula(d: Draft, room: int, subject: Phrase, tense: str, polarity: str, slot
         return verb + _two(d, subject)
     size = d.pick((1, 2))
     french = verb + _degree(d, size, subject)
-    return french + prepositions.circumstance(d, room - size, moving=False)
+    rest = room - size
+    return french + prepositions.circumstance(d, rest, moving=False, families="p" if rest == 2 else "ex")
 
 
 def _form(adjective: Adjective, subject: Phrase) -> str:
@@ -100,13 +103,13 @@ def _comparison(d: Draft, size: int, subject: Phrase) -> French:
     kind = subject.kind
     if size == 3 or (adjective.comparative and d.chance(0.7)):
         place = d.say(adjective.comparative)
-        french: French = [("plus", (place,)), (form, (place,)), ("que", (d.say("than"),))]
+        tokens: French = [("plus", (place,)), (form, (place,)), ("que", (d.say("than"),))]
         rest = size - 2
     else:
         english, word, than = d.pick((("more", "plus", "than"), ("as", "aussi", "as")))
         if adjective.comparative:
             english, word, than = "as", "aussi", "as"
-        french = [(word, (d.say(english),)), (form, (d.say(adjective.english),)), ("que", (d.say(than),))]
+        tokens = [(word, (d.say(english),)), (form, (d.say(adjective.english),)), ("que", (d.say(than),))]
         rest = size - 3
     noun = d.pick(nouns_of("p" if rest == 1 and kind == "P" else kind))
-    return french + noun_phrases.noun_phrase(d, noun, rest).french
+    return tokens + noun_phrases.noun_phrase(d, noun, rest, "compared").french

@@ -29,10 +29,8 @@ def _object(d: Draft, kinds: str, size: int) -> Phrase:
 def place(d: Draft, size: int) -> French:
     """Where: "in Paris", "behind the old station", "on the table"; ``size`` is at least 2."""
     if size == 2:
-        if d.chance(0.75):
-            french = say_preposition(d, ("in", ("à",)))
-        else:
-            french = say_preposition(d, ("near", ("près", "de")))
+        in_city: Preposition = ("in", ("à",))
+        french = say_preposition(d, in_city if d.chance(0.75) else ("near", ("près", "de")))
         return french + _object(d, "L", 1).french
     if size >= 6 and d.chance(0.15):
         return _between(d, size)
@@ -43,15 +41,23 @@ def place(d: Draft, size: int) -> French:
         preposition: Preposition = (noun.marks[0], (words.OWN_PLACE[noun.marks[0]],))
     else:
         preposition = d.pick(words.PLACE_PREPOSITIONS)
-    return _with_noun(d, preposition, noun, size)
+    return _with_noun(d, preposition, noun, size, "single")
 
 
-def _with_noun(d: Draft, preposition: Preposition, noun: Noun, size: int) -> French:
+def in_place(d: Draft, size: int) -> French:
+    """In Paris, in the valley, at the old station: with the preposition that is the place's own."""
+    if size == 2:
+        return say_preposition(d, ("in", ("à",))) + _object(d, "L", 1).french
+    noun = d.pick(nouns_of("L"))
+    return _with_noun(d, (noun.marks[0], (words.OWN_PLACE[noun.marks[0]],)), noun, size, "single")
+
+
+def _with_noun(d: Draft, preposition: Preposition, noun: Noun, size: int, role: str = "complement") -> French:
     """The preposition and its noun phrase; a one-word preposition if the other one leaves no room."""
     rest = size - len(preposition[0].split())
     if rest < 2:
         preposition, rest = ("near", ("près", "de")), size - 1
-    return say_preposition(d, preposition) + noun_phrases.noun_phrase(d, noun, rest).french
+    return say_preposition(d, preposition) + noun_phrases.noun_phrase(d, noun, rest, role).french
 
 
 def _at_things(d: Draft, size: int) -> French:
@@ -118,10 +124,11 @@ def circumstance(d: Draft, size: int, moving: bool, families: str = "pcex") -> F
     return {"c": company, "e": event, "x": cause}[family](d, size)
 
 
-def time(d: Draft, size: int, tense: str) -> French:
+def time(d: Draft, size: int, tense: str, fronted: bool = False) -> French:
     """When, in one or two words: today, every Monday, last week, in winter."""
     if size == 1:
-        english, french = d.pick(words.TIME_ADVERBS[tense])
+        adverbs = words.TIME_ADVERBS[tense]
+        english, french = d.pick(adverbs[:2] if fronted else adverbs)
         return [(french, (d.say(english),))]
     chance = d.random()
     if (chance < 0.5 and tense != "present") or (chance < 0.2 and tense == "present"):

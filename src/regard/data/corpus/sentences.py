@@ -8,6 +8,23 @@ from regard.data.corpus.lexicon import ETRE, FAIRE, WEATHER
 from regard.data.corpus.morphology_en import BE_PAST, BE_PRESENT
 
 _LONGEST = 13  # words of a clause before another clause is joined
+_OPENINGS = {english: french for english, french, _ in words.SUBORDINATORS if english in ("when", "if", "because")}
+_NOT_AFTER_QUESTION = frozenset(("since", "whereas", *(row[0] for row in words.COORDINATORS)))
+
+
+def _following(tense: str, asked: bool) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    """The conjunctions that can follow a clause, with the tenses of the next one; a question takes no coordinator."""
+    allowed = []
+    for english, french, pairs in words.SUBORDINATORS + words.COORDINATORS:
+        following = tuple(pair.split()[1] for pair in pairs if pair.startswith(tense))
+        if following and not (asked and english in _NOT_AFTER_QUESTION):
+            allowed.append((english, french, following))
+    return allowed
+
+
+_JOINING = {
+    (tense, asked): _following(tense, asked) for tense in ("present", "past", "future") for asked in (False, True)
+}
 
 
 def _subject(d: Draft, size: int) -> Phrase:
@@ -68,21 +85,21 @@ def statement(d: Draft, size: int, tense: str) -> French:
     if size >= 7 and chance > 0.8:
         return _two_verbs(d, size, tense)
     length = _subject_size(d, size)
-    if size == 2 or (size == 3 and tense == "future"):
-        subject = verb_phrases.person(d, 1)
-    else:
-        subject = _subject(d, length)
+    shortest = size == 2 or (size == 3 and tense == "future")
+    subject = verb_phrases.person(d, 1) if shortest else _subject(d, length)
     return [*subject.french, *verb_phrases.verb_phrase(d, size - length, subject, tense, clauses=not d.in_relative)]
 
 
 def _fronted(d: Draft, size: int, tense: str) -> French:
     """Tomorrow, Marie will sleep; in winter, ..."""
     length = d.between(1, 2)
-    when = prepositions.time(d, length, tense)
+    when = prepositions.time(d, length, tense, fronted=True)
+    d.timed = True
     comma = (",", (d.say(","),))
     subject_size = _subject_size(d, size - length, 4)
     subject = _subject(d, subject_size)
     rest = verb_phrases.verb_phrase(d, size - length - subject_size, subject, tense)
+    d.timed = False
     return [*when, comma, *subject.french, *rest]
 
 
@@ -126,7 +143,7 @@ def _weather(d: Draft, size: int, tense: str) -> French | None:
         else:
             tokens.append((getattr(conjugation, form)[2], places))
     if rest >= 2:
-        tokens += prepositions.place(d, rest)
+        tokens += prepositions.in_place(d, rest)
     elif rest == 1:
         tokens += prepositions.time(d, 1, tense)
     return tokens
@@ -149,7 +166,8 @@ def _existential(d: Draft, size: int, tense: str, slot: int) -> French:
     size -= 1 if asked else 2
     name = d.pick(("some", "numeral", "quantifier")) if plural else "a"
     adjectives = d.between(0, 1)
-    group = noun_phrases.noun_group(d, noun, plural, name, adjectives)
+    chosen = noun_phrases.choose_adjectives(d, noun, adjectives)
+    group = noun_phrases.noun_group(d, noun, plural, name, chosen)
     verb = "avait" if tense == "past" else "a"
     start: French = [("il", (there,)), ("y", (there,)), (verb, (place,))]
     return [*start, *group, *prepositions.place(d, size - 2 - adjectives)]
@@ -227,8 +245,8 @@ def _about_object(d: Draft, size: int, tense: str) -> French:
         plural = d.chance(0.4)
         place = d.say("which")
         form = ("quelle" if noun.feminine else "quel") + ("s" if plural else "")
-        word = (noun.french_plural if plural else noun.french, (d.say(noun.english_plural if plural else noun.english),))
-        asked = [(form, (place,)), word]
+        noun_place = d.say(noun.english_plural if plural else noun.english)
+        asked = [(form, (place,)), (noun.french_plural if plural else noun.french, (noun_place,))]
         head = Phrase([], nouns=(noun,), feminine=noun.feminine, plural=plural)
     else:
         places = d.say_all(("how", "many"))
@@ -255,7 +273,7 @@ def sentence(d: Draft, size: int) -> tuple[French, bool]:
         opening = "when"
     if opening:
         length = d.between(3, min(size - 4, 10))
-        french += _joined(d, opening, dict((e, f) for e, f, _ in words.SUBORDINATORS)[opening])
+        french += _joined(d, opening, _OPENINGS[opening])
         french += statement(d, length - 1, tense)
         french.append((",", (d.say(","),)))
         size -= length
@@ -284,11 +302,10 @@ def _joined(d: Draft, english: str, french: tuple[str, ...]) -> French:
 
 def _conjunction(d: Draft, tense: str, used: set[str], asked: bool) -> tuple[str, tuple[str, ...], str]:
     """A conjunction not yet used in the sentence, while there is one, and the tense that follows it."""
-    rows = words.SUBORDINATORS if asked else words.SUBORDINATORS + words.COORDINATORS
-    for attempt in range(200):
-        english, french, tenses = d.pick(rows)
-        following = [pair.split()[1] for pair in tenses if pair.startswith(tense)]
-        if following and (english not in used or attempt > 30):
-            used.add(english)
-            return english, french, d.pick(following)
-    raise AssertionError(tense)
+    rows = _JOINING[tense, asked]
+    for _ in range(30):
+        english, french, following = d.pick(rows)
+        if english not in used:
+            break
+    used.add(english)
+    return english, french, d.pick(following)

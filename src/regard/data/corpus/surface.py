@@ -24,7 +24,7 @@ _ELIDED = {
 }
 _ARTICLES = {"LE": "le", "LA": "la", "LES": "les"}
 _CONTRACTED = {("de", "LE"): "du", ("de", "LES"): "des", ("à", "LE"): "au", ("à", "LES"): "aux"}
-_PUNCTUATION = frozenset(".,?")
+_CHANGING = frozenset((*_ELIDED, *_ARTICLES, "à", "si"))
 
 
 def write(tokens: French) -> tuple[list[str], list[tuple[int, int]]]:
@@ -32,41 +32,39 @@ def write(tokens: French) -> tuple[list[str], list[tuple[int, int]]]:
     words: list[str] = []
     links: list[tuple[int, int]] = []
     last = len(tokens) - 1
-    skip = False
+    contracted = False
     for place, (form, sources) in enumerate(tokens):
-        if skip:
-            skip = False
+        if contracted:
+            contracted = False
             continue
-        if place < last:
-            following = tokens[place + 1][0]
-            if form in _ELIDED and opens_with_vowel(following):
+        if form in _CHANGING:
+            following = tokens[place + 1][0] if place < last else "."
+            if (form, following) in _CONTRACTED and not _elides(tokens, place + 1):
+                form = _CONTRACTED[form, following]
+                sources = (*sources, *tokens[place + 1][1])
+                contracted = True
+            elif form == "si":
+                form = "s'" if following in ("il", "ils") else form
+            elif form in _ELIDED and opens_with_vowel(following):
                 form = _ELIDED[form]
-            elif form == "si" and following in ("il", "ils"):
-                form = "s'"
-            elif form in ("de", "à") and following in ("LE", "LES"):
-                # "de l'ami": the article elides first, and then nothing contracts.
-                elides = following == "LE" and place + 1 < last and opens_with_vowel(tokens[place + 2][0])
-                if not elides:
-                    form = _CONTRACTED[form, following]
-                    sources = (*sources, *tokens[place + 1][1])
-                    skip = True
-        form = _ARTICLES.get(form, form)
+            else:
+                form = _ARTICLES.get(form, form)
         here = len(words)
         words.append(form)
-        links += [(source, here) for source in sources]
+        for source in sources:
+            links.append((source, here))
     return words, links
+
+
+def _elides(tokens: French, place: int) -> bool:
+    """Whether the article at ``place`` elides, so that nothing contracts with it: de l'ami."""
+    return tokens[place][0] == "LE" and opens_with_vowel(tokens[place + 1][0])
 
 
 def text(words: Sequence[str]) -> str:
     """The words as running text: no space after an apostrophe that elides, nor before punctuation."""
-    pieces: list[str] = []
-    glued = True
-    for word in words:
-        if not glued and word not in _PUNCTUATION:
-            pieces.append(" ")
-        pieces.append(word)
-        glued = word[-1] == "'"
-    return "".join(pieces)
+    spaced = " ".join(words)
+    return spaced.replace("' ", "'").replace(" ,", ",").replace(" .", ".").replace(" ?", "?")
 
 
 def capitalised(word: str) -> str:

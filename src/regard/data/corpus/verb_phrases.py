@@ -36,8 +36,8 @@ _LEAST = {
 def verb_phrase(d: Draft, size: int, subject: Phrase, tense: str, slot: int = -1, clauses: bool = False) -> French:
     """Say a verb phrase of ``size`` English words (without the auxiliary at ``slot``), and return its French."""
     asked = slot >= 0
-    for attempt in range(60):
-        frame = _frame(d, subject, clauses and tense == "present" and not asked)
+    for attempt in range(200):
+        frame = _frame(d, subject, size, clauses and tense == "present" and not asked)
         verb = _verb(d, frame, subject, attempt)
         if frame != "COPULA" and (verb is None or (tense == "past" and not verb.past)):
             continue
@@ -46,7 +46,7 @@ def verb_phrase(d: Draft, size: int, subject: Phrase, tense: str, slot: int = -1
         polarity = "" if asked or attempt > 20 else _polarity(d, frame, verb)
         adverb = None
         if verb is not None and frame != "CONTROL" and not asked and attempt <= 20:
-            adverb = _frequency(d, polarity)
+            adverb = _frequency(d, polarity, tense == "present" or verb.state)
         room = size - head_words(verb, tense, polarity, asked) - (adverb is not None)
         if room < complements.least(d, _LEAST[frame], frame, verb, subject):
             continue
@@ -59,14 +59,16 @@ def verb_phrase(d: Draft, size: int, subject: Phrase, tense: str, slot: int = -1
     raise AssertionError(f"no verb phrase of {size} words for {subject.kind} in the {tense}")
 
 
-def _frame(d: Draft, subject: Phrase, clauses: bool) -> str:
+def _frame(d: Draft, subject: Phrase, size: int, clauses: bool) -> str:
     if subject.kind in "PA":
+        if size == 1:
+            return "INTRANSITIVE" if d.chance(0.8) else "REFLEXIVE"
         if clauses and subject.kind == "P" and d.chance(0.12):
             return "CLAUSAL"
         chance = d.random()
         return next(frame for frame, share in _FRAMES if chance < share)
     chance = d.random()
-    return "COPULA" if chance < 0.6 else "TRANSITIVE" if chance < 0.8 else "INTRANSITIVE"
+    return "COPULA" if chance < 0.4 else "TRANSITIVE" if chance < 0.55 else "INTRANSITIVE"
 
 
 def _verb(d: Draft, frame: str, subject: Phrase, attempt: int) -> Verb | None:
@@ -109,16 +111,16 @@ def _polarity(d: Draft, frame: str, verb: Verb | None) -> str:
     return "not" if chance < 0.12 else "never" if chance < 0.16 else "no longer"
 
 
-def _frequency(d: Draft, polarity: str) -> tuple[str, str] | None:
+def _frequency(d: Draft, polarity: str, lasting: bool) -> tuple[str, str] | None:
     if polarity == "not":
         return d.pick(words.FREQUENCY[: words.NEGATABLE_FREQUENCY]) if d.chance(0.1) else None
-    return d.pick(words.FREQUENCY) if polarity == "" and d.chance(0.1) else None
+    return d.pick(words.FREQUENCY if lasting else words.FREQUENCY[:-1]) if polarity == "" and d.chance(0.1) else None
 
 
 def infinitive_phrase(d: Draft, size: int, subject: Phrase, negated: bool) -> French:
     """Say an infinitive with its complements in ``size`` words."""
-    for attempt in range(60):
-        frame = _frame(d, subject, False)
+    for attempt in range(200):
+        frame = _frame(d, subject, size, False)
         if frame in ("COPULA", "CONTROL") or (frame == "REFLEXIVE" and negated and not d.fresh):
             continue
         verb = _verb(d, frame, subject, attempt)

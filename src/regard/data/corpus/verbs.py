@@ -124,7 +124,7 @@ call | appeler | P | P dog taxi
 kiss | embrasser | P | mother father brother sister child grandmother grandfather baby
 congratulate | féliciter | P | P
 protect | protéger | P A | P A nature freedom
-attack | attaquer | A soldier | P A castle village
+attack | attaquer | P wolf lion bear snake dog | P A castle village
 hunt | chasser | P A | rabbit fox duck wolf bear
 understand/understood | comprendre | P | P X K T
 learn | apprendre | P | X language song poem rule
@@ -233,3 +233,12 @@ continue to | continuer à | P
 promise to | promettre de | P
 dare to | oser | P
 """
+
+# What one can do slowly, carefully, patiently.
+ACTIONS = """
+work sing dance run walk swim travel play breathe cook cross open close wash clean repair carry draw paint
+prepare read write eat drink examine translate correct study explain drive climb pick build push pull
+teach describe look listen answer
+"""
+# What one can do well or badly.
+SKILLS = "work sing dance run walk swim play cook breathe sleep"
