@@ -140,7 +140,7 @@ def _parts(
         mask,
         None if bias is None else as_bias(bias),
         as_normaliser(normalise),
-        None if after is None else as_bias(after),
+        None if after is None else as_bias(after, "after"),
     )
 
 

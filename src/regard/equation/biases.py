@@ -66,7 +66,7 @@ class _Relative(Bias):
         else:
             distance = (-distance).clamp(min=0)
         exact = buckets // 2
-        octaves = torch.log(distance.clamp(min=1).double() / exact) / math.log(self.furthest / exact)
+        octaves = torch.log(distance.clamp(min=1).float() / exact) / math.log(self.furthest / exact)
         far = (exact + (octaves * (buckets - exact)).long()).clamp(max=buckets - 1)
         return first + torch.where(distance < exact, distance, far)
 
@@ -107,10 +107,10 @@ class _Gaussian(Bias):
 class _Given(Bias):
     """A tensor, given."""
 
-    def __init__(self, values: Tensor) -> None:
+    def __init__(self, values: Tensor, name: str) -> None:
         if not values.is_floating_point():
-            raise ValueError(f"bias: expected numbers in floating point, got {values.dtype}; a bool tensor is a mask")
-        self.values = four_axes("bias", values)
+            raise ValueError(f"{name}: expected numbers in floating point, got {values.dtype}; a bool tensor is a mask")
+        self.values, self.name = four_axes(name, values), name
         self.tensors = (values,)
         self.key = ("given", self.values.shape, values.dtype, values.device)
 
@@ -126,7 +126,7 @@ class _Given(Bias):
         return self.values.device
 
     def check(self, B: int, H: int, Tq: int, Tk: int) -> None:
-        broadcasts("bias", self.values, B, H, Tq, Tk)
+        broadcasts(self.name, self.values, B, H, Tq, Tk)
 
 
 class _Sum(Bias):
@@ -220,13 +220,13 @@ def gaussian(centre: Tensor, sigma: float | Tensor) -> Bias:
     return _Gaussian((centre[:, None] if centre.ndim == 2 else centre)[..., None], sigma)
 
 
-def as_bias(bias: Bias | Tensor) -> Bias:
-    """A tensor as a bias; a bias as it is."""
+def as_bias(bias: Bias | Tensor, name: str = "bias") -> Bias:
+    """A tensor as a bias; a bias as it is. Errors call it by the `name` of the argument."""
     if isinstance(bias, Bias):
         return bias
     if isinstance(bias, Tensor):
-        return _Given(bias)
-    raise ValueError(f"bias: expected a tensor or a rule such as alibi(heads), got {bias!r}")
+        return _Given(bias, name)
+    raise ValueError(f"{name}: expected a tensor or a rule such as alibi(heads), got {bias!r}")
 
 
 def _log_density(key: Tensor, centre: Tensor, sigma: float | Tensor) -> Tensor:

@@ -128,7 +128,7 @@ class General(Score):
         _is_matrix("General: W", w)
         self.w = w
         self.tensors = (w,)
-        self.key = ("general", w.shape, w.dtype)
+        self.key = ("general", w.shape, w.dtype, w.device)
 
     def project(self, k: Tensor) -> Tensor:
         """See `Score.project`."""
@@ -169,7 +169,7 @@ class Additive(Score):
                 )
         self.v, self.w_query, self.w_key, self.bias = v, w_query, w_key, bias
         self.tensors = (v, w_query, w_key) if bias is None else (v, w_query, w_key, bias)
-        self.key = ("additive", w_query.shape, w_key.shape, v.dtype)
+        self.key = ("additive", w_query.shape, w_key.shape, v.dtype, v.device)
 
     def query(self, q: Tensor) -> Tensor:
         """See `Score.query`."""

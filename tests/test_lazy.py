@@ -1,0 +1,38 @@
+"""`import regard` loads nothing, and `from regard import attend` nothing but PyTorch; every promised name is there."""
+
+import subprocess
+import sys
+
+import regard
+
+
+def in_a_fresh_process(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_import_regard_loads_not_even_torch() -> None:
+    assert in_a_fresh_process("import sys, regard; print('torch' in sys.modules)") == "False"
+
+
+def test_attend_pulls_in_no_training_plotting_or_hugging_face() -> None:
+    heavy = "lightning lightning_fabric pytorch_lightning matplotlib typer rich transformers tokenizers sacrebleu"
+    code = "import sys; from regard import attend, causal, Additive; print(*sys.modules)"
+    assert not set(heavy.split()) & set(in_a_fresh_process(code).split())
+
+
+def test_attend_is_the_function_whichever_import_comes_first() -> None:
+    function_last = "import regard.layers; from regard.attend import plan; from regard import attend"
+    function_first = "from regard import attend; import regard.attend"
+    for imports in (function_last, function_first):
+        code = (
+            f"{imports}; import regard, torch; one = torch.ones(1, 1, 1, 1); print(regard.attend(one, one, one).item())"
+        )
+        assert in_a_fresh_process(code) == "1.0"
+
+
+def test_every_public_name_loads_and_is_listed() -> None:
+    for name in regard.__all__:
+        assert getattr(regard, name) is not None
+        assert name in dir(regard)
+    assert set(regard._HOME) | {"__version__"} == set(regard.__all__)
+    assert not hasattr(regard, "attention")
