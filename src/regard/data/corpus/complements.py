@@ -1,7 +1,7 @@
 """What completes a verb, frame by frame: objects, clitics, recipients, infinitives, clauses, adverbials."""
 
+from regard.data.corpus import clauses, noun_phrases, prepositions, verb_phrases, verbs
 from regard.data.corpus import function_words as words
-from regard.data.corpus import noun_phrases, prepositions, sentences, verb_phrases, verbs
 from regard.data.corpus.choices import GENERIC, nouns_of, objects_of
 from regard.data.corpus.draft import Draft, French, Phrase
 from regard.data.corpus.finite import Head, reflexive_clitic
@@ -48,7 +48,7 @@ def complete(d: Draft, head: Head, verb: Verb, subject: Phrase, room: int, tense
     if verb.frame == "CLAUSAL":
         that = ("que", (d.say("that"),))
         d.tags.add("clause as object")
-        clause = sentences.statement(d, room - 1, d.pick(("present", "present", "past", "future")))
+        clause = clauses.statement(d, room - 1, d.pick(("present", "present", "past", "future")))
         return [*head.write([], agreement), that, *clause]
     clitics: French = []
     if verb.reflexive:
