@@ -179,7 +179,7 @@ def _indirect(d: Draft, head: Head, verb: Verb, subject: Phrase, room: int, tens
         return [*head.write([clitic], (False, False)), *middle, *end]
     size = room if room <= 3 else d.between(2, min(room, 7))
     noun = d.pick(nouns_of("p" if size == 1 else "P"))
-    preposition = (verb.preposition, head.particles)
+    preposition = (verb.preposition, head.particles or head.main)
     phrase = noun_phrases.noun_phrase(d, noun, size)
     middle, end = adverbials(d, room - size, verb, subject, tense, with_object=True)
     return [*head.write([], (False, False)), preposition, *phrase.french, *middle, *end]
@@ -189,7 +189,7 @@ def _oblique(
     d: Draft, head: Head, verb: Verb, subject: Phrase, room: int, agreement: tuple[bool, bool], tense: str
 ) -> French:
     """Thinks about him, pense à lui; goes to the market, va au marché."""
-    preposition = (verb.preposition, head.particles)
+    preposition = (verb.preposition, head.particles or head.main)
     size = room if room <= 3 else d.between(2, min(room, 8))
     if size == 1:
         single = [noun for noun in objects_of(verb).seen if noun.kind in "XY"]

@@ -52,7 +52,7 @@ class Adjective:
 class Verb:
     """A verb with one way of being completed (its frame)."""
 
-    number: int  # the lemma's; the same for all frames of one verb
+    number: int  # the lemma's: the same for all frames of one English and French verb
     frame: str
     base: str
     third: str
@@ -163,7 +163,7 @@ def _read_verbs() -> list[Verb]:
             starred, infinitive = infinitive, infinitive.lstrip("*")
             conjugation = conjugate(infinitive, reflexive)
             _plain(starred, list(conjugation.forms()))
-            lemma = (words.removesuffix(" to"), french_cell)
+            lemma = (base, conjugation.infinitive)
             read.append(
                 Verb(
                     numbers.setdefault(lemma, len(numbers)),
@@ -199,10 +199,9 @@ def lemmas() -> list[Lemma]:
     """Every English–French entry of the corpus, each once."""
     found = [Lemma("noun" if n.kind not in "pc" else "name", n.english, n.french) for n in NOUNS]
     found += [Lemma("adjective", a.english, a.forms[0]) for a in ADJECTIVES]
-    for verb in VERBS:
-        english = " ".join((verb.base, *verb.particles)).removesuffix(" to")
-        french = ("se " if verb.reflexive else "") + verb.conjugation.infinitive
-        found.append(Lemma("verb", english, f"{french} {verb.preposition}".strip()))
+    for verb in {verb.number: verb for verb in reversed(VERBS)}.values():
+        english = " ".join((verb.base, *verb.particles))
+        found.append(Lemma("verb", english, ("se " if verb.reflexive else "") + verb.conjugation.infinitive))
     f = function_words
     for category, rows in (
         ("pronoun", f.SUBJECT_PRONOUNS + f.OBJECT_PRONOUNS + (f.IT,)),

@@ -37,7 +37,7 @@ def verb_phrase(d: Draft, size: int, subject: Phrase, tense: str, slot: int = -1
     """Say a verb phrase of ``size`` English words (without the auxiliary at ``slot``), and return its French."""
     asked = slot >= 0
     for attempt in range(200):
-        frame = _frame(d, subject, size, clauses and tense == "present" and not asked)
+        frame = _frame(d, subject, size == 1 and not asked, clauses and tense == "present" and not asked)
         verb = _verb(d, frame, subject, attempt)
         if frame != "COPULA" and (verb is None or (tense == "past" and not verb.past)):
             continue
@@ -59,9 +59,9 @@ def verb_phrase(d: Draft, size: int, subject: Phrase, tense: str, slot: int = -1
     raise AssertionError(f"no verb phrase of {size} words for {subject.kind} in the {tense}")
 
 
-def _frame(d: Draft, subject: Phrase, size: int, clauses: bool) -> str:
+def _frame(d: Draft, subject: Phrase, alone: bool, clauses: bool) -> str:
     if subject.kind in "PA":
-        if size == 1:
+        if alone:
             return "INTRANSITIVE" if d.chance(0.8) else "REFLEXIVE"
         if clauses and subject.kind == "P" and d.chance(0.12):
             return "CLAUSAL"
@@ -120,7 +120,7 @@ def _frequency(d: Draft, polarity: str, lasting: bool) -> tuple[str, str] | None
 def infinitive_phrase(d: Draft, size: int, subject: Phrase, negated: bool) -> French:
     """Say an infinitive with its complements in ``size`` words."""
     for attempt in range(200):
-        frame = _frame(d, subject, size, False)
+        frame = _frame(d, subject, size == 1, False)
         if frame in ("COPULA", "CONTROL") or (frame == "REFLEXIVE" and negated and not d.fresh):
             continue
         verb = _verb(d, frame, subject, attempt)
