@@ -15,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+SHOWN = re.compile(r"^```python\n(.*?)^```\n(?:```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 OUR_NAME = re.compile(r"`(regard(?:\.\w+)+)")
@@ -49,15 +50,22 @@ COMMANDS = [(page, words) for page in PAGES for words in commands(page)]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=name)
-def test_python_blocks_run(page: Path, tiny_translator: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every page is one session in an empty folder, beside a translator where `make demo` would have left it."""
+def test_python_blocks_run_and_print_what_is_shown(
+    page: Path, tiny_translator: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every page is one session in an empty folder, beside a translator where `make demo` would have left it.
+
+    A text block right after a Python block shows what that prints.
+    """
     monkeypatch.chdir(tmp_path)
     (tmp_path / "regard-demo").mkdir()
     (tmp_path / "regard-demo" / "additive").symlink_to(tiny_translator)
     session: dict[str, object] = {"__name__": "__main__"}
-    with contextlib.redirect_stdout(io.StringIO()):
-        for number, body in enumerate(blocks(page, "python"), start=1):
-            exec(compile(body, f"{name(page)}, block {number}", "exec"), session)
+    for number, (code, shown) in enumerate(SHOWN.findall(page.read_text(encoding="utf-8")), start=1):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(code, f"{name(page)}, block {number}", "exec"), session)
+        assert not shown or printed.getvalue().rstrip() == shown.rstrip()
 
 
 @pytest.mark.parametrize(("page", "words"), [pytest.param(p, w, id=f"{name(p)}: {' '.join(w)}") for p, w in COMMANDS])
