@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -25,4 +26,4 @@ def demo(
     try:
         run(out, seed=seed)
     except Interrupted:
-        raise Stopped("stopped; `regard demo` starts again") from None
+        raise Stopped(f"stopped; start again with: regard demo --out {shlex.quote(str(out))}") from None
