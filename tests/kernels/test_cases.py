@@ -278,7 +278,7 @@ def test_a_query_that_may_attend_to_nothing_gets_zero_and_gives_gradient_zero(
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 3e38, 7.0])
 @pytest.mark.parametrize("masked", ["padding", "dense", "query rows", "causal", "window", "heads"])
 def test_what_no_query_may_see_changes_no_bit_and_gets_gradient_zero(name: str, bad: float, masked: str) -> None:
     T = 6

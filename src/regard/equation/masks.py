@@ -63,6 +63,11 @@ class _Padding(Mask):
             allowed = allowed & (grid.row < self.queries.to(grid.key.device)[grid.batch])
         return allowed
 
+    def dense(self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None) -> Tensor:
+        if self.queries is not None:
+            return super().dense(B, H, Tq, Tk, device)
+        return torch.arange(Tk, device=device) < self.lengths.to(device)[:, None, None, None]  # the same, faster
+
     def check(self, B: int, H: int, Tq: int, Tk: int) -> None:
         for name, tensor in zip(("lengths", "queries"), self.tensors, strict=False):
             if tensor.shape[0] != B:

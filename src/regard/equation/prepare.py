@@ -4,6 +4,7 @@ A decoder asks the same keys at every step. `score.prepare(k, v, mask)` does onc
 step, and `Keys` carries it.
 """
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,25 +40,47 @@ def ready(
 
     Keys prepared with a mask are trusted to be harmless already, and so are their values.
     """
-    if isinstance(k, Keys) and k.mask is not None:
-        if v is not k.values and allowed is not None:
-            v = hide_keys(v, allowed)
-        return score.query(q), k.k, v
+    keys, prepared, trusted = (k.k, True, k.mask is not None) if isinstance(k, Keys) else (k, False, False)
     if allowed is not None:
-        q, v = hide_queries(q, allowed), hide_keys(v, allowed)
-    if isinstance(k, Keys):
-        return score.query(q), k.k if allowed is None else hide_keys(k.k, allowed), v
-    return score.query(q), score.project(k if allowed is None else hide_keys(k, allowed)), v
+        if not trusted:
+            (q,) = _harmless(_any(allowed, 3), q)
+            keys, v = hide_keys(allowed, keys, v)
+        elif v is not k.values:
+            (v,) = hide_keys(allowed, v)
+    return score.query(q), keys if prepared else score.project(keys), v
 
 
-def hide_keys(x: Tensor, allowed: Tensor) -> Tensor:
-    """Zeros in the rows of x (B, Hk, Tk, .) that no query may see, for `allowed` as from `Mask.dense`."""
-    seen = allowed if allowed.shape[2] == 1 else allowed.any(2, keepdim=True)
-    if seen.shape[1] not in (1, x.shape[1]):
-        seen = seen.unflatten(1, (x.shape[1], -1)).any(2)
-    return torch.where(seen.mT, x, 0)
+def hide_keys(allowed: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """Keys, values (B, Hk, Tk, .) made harmless in the rows that no query may see; `allowed` as from `Mask.dense`."""
+    seen = _any(allowed, 2)
+    key_heads = tensors[0].shape[1]
+    if seen.shape[1] not in (1, key_heads):
+        seen = seen.unflatten(1, (key_heads, -1)).any(2)
+    return _harmless(seen.mT, *tensors)
 
 
-def hide_queries(q: Tensor, allowed: Tensor) -> Tensor:
-    """Zeros in the rows of q (B, H, Tq, D) that may attend to nothing."""
-    return torch.where(allowed.any(3, keepdim=True), q, 0)
+def _harmless(used: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """The tensors with zeros in the rows that are not used; themselves where all are, or where all numbers are tame.
+
+    A weight of exactly 0 makes a tame number as harmless as a zero, without the copy. Looking at the numbers would make
+    a GPU wait and cannot be compiled, so there the copy is always made.
+    """
+    if torch.compiler.is_compiling() or used.device.type != "cpu":
+        return tuple(torch.where(used, x, 0) for x in tensors)
+    if used.all():
+        return tensors
+    return tuple(x if _is_tame(x) else torch.where(used, x, 0) for x in tensors)
+
+
+def _is_tame(x: Tensor) -> bool:
+    """Whether the norm is finite: no NaN, and nothing so large that its product with a sane query overflows."""
+    return math.isfinite(torch.linalg.vector_norm(x.detach()).item())
+
+
+def _any(allowed: Tensor, dim: int) -> Tensor:
+    """allowed.any(dim, keepdim=True); as numbers it is a hundred times faster."""
+    if allowed.shape[dim] == 1:
+        return allowed
+    if not allowed.shape[dim]:
+        return allowed.any(dim, keepdim=True)
+    return allowed.view(torch.uint8).amax(dim, keepdim=True).view(torch.bool)

@@ -93,8 +93,8 @@ class Score:
             B, _, Tk, _ = k.shape
             mask.check(B, 1, 1, Tk)
             allowed = mask.dense(B, 1, 1, Tk, k.device)
-            k = hide_keys(k, allowed)
-            v = None if v is None else hide_keys(v, allowed)
+            (k,) = hide_keys(allowed, k)
+            v = None if v is None else hide_keys(allowed, v)[0]
         return Keys(self.project(k), self, v, mask)
 
 

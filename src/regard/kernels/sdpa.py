@@ -97,7 +97,9 @@ class Sdpa(Kernel):
                     scale=score.factor(problem.D),
                     enable_gqa=grouped,
                 )
-                return context[..., : problem.Dv].to(v.dtype)
+                if problem.Dv < width:
+                    context = context[..., : problem.Dv]
+                return context if context.dtype == v.dtype else context.to(v.dtype)
 
         return bare if plain and problem.Dv == problem.D else general
 
