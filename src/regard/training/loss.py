@@ -42,16 +42,18 @@ def word_loss(
 class _WordLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, words: Tensor, bias: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-        scores = F.linear(features, words, bias)  # becomes its own gradient, rows by rows
+        features = F.pad(features, (0, 0, 0, -len(features) % ROWS))  # products of odd sizes are copied first
+        wanted = F.pad(targets, (0, -len(targets) % ROWS), value=PAD)
+        scores = F.linear(features, words)  # becomes its own gradient, rows by rows
         exact = torch.promote_types(scores.dtype, torch.float32)
         total = torch.zeros((), dtype=exact, device=features.device)
         d_bias = torch.zeros_like(bias, dtype=exact)
-        for rows, wanted in zip(scores.split(ROWS), targets.split(ROWS), strict=True):
-            loss, gradient = _loss_and_gradient(rows.to(exact, copy=True), wanted, smoothing)
+        for rows, targets_of_rows in zip(scores.split(ROWS), wanted.split(ROWS), strict=True):
+            loss, gradient = _loss_and_gradient(rows.to(exact, copy=True).add_(bias), targets_of_rows, smoothing)
             total += loss
             d_bias += gradient.sum(0)
             rows.copy_(gradient)
-        ctx.save_for_backward(scores.mm(words), features.mT.mm(scores).mT, d_bias.to(bias.dtype))
+        ctx.save_for_backward(scores.mm(words)[: len(targets)], scores.mT.mm(features), d_bias.to(bias.dtype))
         return total
 
     @staticmethod
