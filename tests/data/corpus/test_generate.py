@@ -242,7 +242,12 @@ def verb_at(words: tuple[str, ...], place: int) -> list[Verb]:
     return [v for v in fitting if len(v.particles) == longest]
 
 
-DETERMINERS = frozenset("the a an this these some any my your our their every another".split())  # noqa: SIM905
+OPENING = frozenset(
+    ("", ",", "because", "when", "if", "that", "whom", "while", "since", "whereas", "so", "but", "and", "or")
+)
+DETERMINERS = frozenset(
+    ("the", "a", "an", "this", "these", "some", "any", "my", "your", "our", "their", "every", "another")
+)
 
 
 def combinations(pair: Pair) -> list[str]:
@@ -258,7 +263,7 @@ def combinations(pair: Pair) -> list[str]:
         is_said_of = first in nouns and second in ("is", "are", "was", "were") and third in adjectives
         if is_said_of and held_adjective(adjectives[third], nouns[first]) and "of" not in words[:i]:
             found.append(f"{first} is {third}")
-        subject = first in names and words[i - 1] not in ("with", "without", "for")  # "the child with Julie forgets"
+        subject = first in names and words[i - 1] in OPENING  # not "the poet who resembles Anne prepares"
         if subject and any(held_name(verb, names[first]) for verb in verb_at(words, i + 1)):
             found.append(f"{first} {second}")
         for verb in verb_at(words, i):

@@ -12,11 +12,11 @@ big/bigger grand A,O,L,V,N,F,C,K before
 good bon/bonne P,A,T,F,M,D,K,E,L before
 bad mauvais T,F,M,D,K,E before
 beautiful beau/belle P,A,O,T,L,V,C,N,E,X before=bel
-new nouveau/nouvelle P,O,T,L,V,C,K,E,X before=nouvel
+new/newer nouveau/nouvelle O,T,L,V,C,K,E,X before=nouvel
 old/older vieux/vieille P,A,O,T,L,V,C,N before=vieil
 young/younger jeune P,A before
 pretty/prettier joli P,O,L,C,N,T before
-long/longer long/longue T,E,K,L,N before
+long/longer long/longue T,E,street,bridge,river,beach,valley,branch,ladder,dress,skirt,coat,scarf,exercise before
 high/higher *haut mountain,hill,tower,tree,wave,bridge,castle,rock,shelf,cupboard before
 true vrai Y,story,reason,hero,friend before,fixed
 happy/happier heureux P,A
@@ -30,7 +30,7 @@ weak/weaker faible P,A
 kind/kinder gentil/gentille P,A
 honest honnête P
 famous célèbre P,T,L
-shy timide P,A
+shy/shyer timide P,A
 lazy/lazier paresseux P,A
 brave/braver courageux P,A
 curious curieux P,A
@@ -94,7 +94,7 @@ complex complexe K,T,X
 necessary nécessaire X,Y,K,O
 free/freer libre P,A,learning,education,art,poetry,research,teaching,imagination
 pure/purer pur Y,water,music,poetry,science,logic,art
-perfect parfait K,F,Y,E
+perfect parfait K,F,Y,E fixed
 rare/rarer rare A,O,T,Y,N
 precious précieux O,Y,T,N
 eternal éternel Y,N fixed

@@ -50,8 +50,8 @@ def subject_size(d: Draft, size: int, most: int = 7) -> int:
     return min(d.between(2, room), d.between(2, room))
 
 
-def statement(d: Draft, size: int, tense: str) -> French:
-    """A clause of ``size`` >= 2 words that states something."""
+def statement(d: Draft, size: int, tense: str, opens: bool = False) -> French:
+    """A clause of ``size`` >= 2 words that states something; where it ``opens`` the sentence a time may come first."""
     if tense == "future" and size < 3:
         tense = "present"
     chance = d.random()
@@ -61,7 +61,7 @@ def statement(d: Draft, size: int, tense: str) -> French:
             return weather
     if chance > 0.965 and size >= 7 and tense != "future":
         return existential(d, size, tense, -1)
-    if size >= 6 and chance > 0.87:
+    if opens and size >= 6 and chance > 0.84:
         return _fronted(d, size, tense)
     if size >= 7 and chance > 0.8:
         return _two_verbs(d, size, tense)

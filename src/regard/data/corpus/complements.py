@@ -3,7 +3,7 @@
 from regard.data.corpus import clauses, noun_phrases, prepositions, verb_phrases, verbs
 from regard.data.corpus import function_words as words
 from regard.data.corpus.choices import GENERIC, nouns_of, objects_of
-from regard.data.corpus.draft import Draft, French, Phrase
+from regard.data.corpus.draft import Draft, French, Phrase, Token
 from regard.data.corpus.finite import Head, reflexive_clitic
 from regard.data.corpus.lexicon import MODALS, Noun, Verb
 
@@ -77,8 +77,8 @@ def _object_noun(d: Draft, verb: Verb, size: int) -> Noun | None:
     return None
 
 
-def objects(d: Draft, verb: Verb, size: int, role: str) -> Phrase:
-    """One object or two joined ones in ``size`` words."""
+def objects(d: Draft, verb: Verb, size: int, role: str, repeated: Token | None = None) -> Phrase:
+    """One object or two joined ones in ``size`` words; French says à and de again before the second: ``repeated``."""
     if size >= 3 and d.chance(0.12 if size < 6 else 0.4):
         first = 1 if size == 3 else d.between(2, size - 3) if size >= 5 else 1
         one, other = _object_noun(d, verb, first), _object_noun(d, verb, size - 1 - first)
@@ -89,11 +89,12 @@ def objects(d: Draft, verb: Verb, size: int, role: str) -> Phrase:
             english, french = d.pick((("and", "et"), ("or", "ou"))) if role != "negated" else ("and", "et")
             conjunction = (french, (d.say(english),))
             second = noun_phrases.noun_phrase(d, other, size - 1 - first, role, generic=generic)
-            return Phrase([*phrase.french, conjunction, *second.french], nouns=(one, other), plural=True)
+            again = [repeated] if repeated else []
+            return Phrase([*phrase.french, conjunction, *again, *second.french], nouns=(one, other), plural=True)
     noun = _object_noun(d, verb, size)
     if noun is None:
         return Phrase([])
-    generic = verb.base in GENERIC and (size == 1 or d.chance(0.5))
+    generic = verb.base in GENERIC and (size == 1 or noun.mass or d.chance(0.5))
     return noun_phrases.noun_phrase(d, noun, size, role, generic=generic)
 
 
@@ -182,7 +183,7 @@ def _indirect(d: Draft, head: Head, verb: Verb, subject: Phrase, room: int, tens
     preposition = (verb.preposition, head.particles or head.main)
     phrase = noun_phrases.noun_phrase(d, noun, size)
     middle, end = adverbials(d, room - size, verb, subject, tense, with_object=True)
-    return [*head.write([], (False, False)), preposition, *phrase.french, *middle, *end]
+    return [*head.write([], (False, False)), *middle, preposition, *phrase.french, *end]
 
 
 def _oblique(
@@ -201,9 +202,10 @@ def _oblique(
         else:
             phrase = noun_phrases.noun_phrase(d, d.pick(single), 1)
     else:
-        phrase = objects(d, verb, size, "complement")
+        repeated = preposition if verb.preposition in ("à", "de") else None
+        phrase = objects(d, verb, size, "complement", repeated)
     middle, end = adverbials(d, room - size, verb, subject, tense, with_object=True, place=verb.objects != {"L"})
-    return [*head.write([], agreement), preposition, *phrase.french, *middle, *end]
+    return [*head.write([], agreement), *middle, preposition, *phrase.french, *end]
 
 
 def _control(d: Draft, head: Head, verb: Verb, subject: Phrase, room: int, negated: bool) -> French:

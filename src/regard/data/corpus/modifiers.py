@@ -31,7 +31,7 @@ def _prepositional(d: Draft, head: Phrase, size: int, determiner: str) -> French
     if size >= 3 and kind in "XY" and determiner == "the":
         noun = d.pick(nouns_of("P" if kind == "Y" else "PL"))
         return prepositions.say_preposition(d, ("of", ("de",))) + noun_phrases.noun_phrase(d, noun, size - 1).french
-    if kind in "TK" and d.chance(0.5):
+    if (kind == "T" or "about" in head.nouns[0].marks) and d.chance(0.5):
         about = prepositions.say_preposition(d, (words.ABOUT[0], (words.ABOUT[1],)))
         noun = d.pick(nouns_of("X" if size == 2 else "XPALN"))
         return about + noun_phrases.noun_phrase(d, noun, size - 1).french

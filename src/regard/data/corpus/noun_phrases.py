@@ -126,7 +126,9 @@ def choose_adjectives(d: Draft, noun: Noun, count: int) -> list[tuple[str, Adjec
         return [("", d.partner(adjectives_for(noun, "any"), _TAG))]
     slots = [slot for slot in ("before", "after", "colour") if adjectives_for(noun, slot).seen]
     if count == 2 and (len(slots) == 1 or d.chance(0.25)):
-        return [(d.pick(words.DEGREE)[0], d.partner(adjectives_for(noun, "graded"), _TAG))]
+        adjective = d.partner(adjectives_for(noun, "graded"), _TAG)
+        # Only "très" stands well before an adjective before the noun.
+        return [("very" if adjective.slot == "before" else d.pick(words.DEGREE)[0], adjective)]
     while len(slots) > count:
         slots.pop(d.between(0, len(slots) - 1))
     return [("", d.partner(adjectives_for(noun, slot), _TAG)) for slot in slots]
@@ -235,8 +237,8 @@ def noun_phrase(d: Draft, noun: Noun, size: int, role: str = "complement", gener
         french = _genitive(d, noun, plural, size)
         if french is not None:
             return _phrase(french, noun, plural)
-    if generic and not noun.mass:
-        plural, name = True, ""
+    if generic:
+        plural, name = not noun.mass, ""
     else:
         name = _choose_determiner(d, noun, plural, role)
     if name == "the" and plural and size >= 3 and d.chance(0.25):

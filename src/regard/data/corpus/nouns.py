@@ -2,8 +2,9 @@
 
 A star before a French word marks an aspirated h (or another word that does not elide): le héros, not l'héros.
 The class letter says what a noun can do in a sentence (who reads, what is eaten, where one goes); verbs and
-adjectives name the classes they go with. Marks: ``related`` is somebody's somebody (my aunt, Marie's doctor); a place
-has its own preposition; a time says which phrases it makes (every Monday, last week, in winter, on Monday).
+adjectives name the classes they go with. Marks: ``related`` is somebody's somebody (my aunt, Marie's doctor);
+``about`` has a subject (an idea about music); a place names its own preposition; a time the phrases it makes (every
+Monday, last week, in winter, on Monday).
 """
 
 PERSONS = """
@@ -343,8 +344,8 @@ nature nature f
 """
 
 IDEAS = """
-idea idée f
-question question f
+idea idée f about
+question question f about
 problem problème m
 project projet m
 secret secret m
@@ -354,12 +355,12 @@ solution solution f
 exercise exercice m
 language langue f
 adventure aventure f
-opinion opinion f
+opinion opinion f about
 decision décision f
-theory théorie f
+theory théorie f about
 rule règle f
 method méthode f
-conversation conversation f
+conversation conversation f about
 """
 
 EVENTS = """

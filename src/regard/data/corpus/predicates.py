@@ -55,10 +55,11 @@ def copula(d: Draft, room: int, subject: Phrase, tense: str, polarity: str, slot
     head = finite(d, None, subject, tense, polarity, slot)
     verb = head.write([], _AGREES)
     person = subject.kind == "P"
+    equal = polarity == "no longer"  # "n'est plus plus grand" is right, and nobody says it
     if subject.kind in _PLACED and room >= 3 and chance < 0.3:
         return verb + prepositions.place(d, room)
-    if (room >= 4 and (chance < 0.75 or not person)) or (room == 3 and person and chance < 0.5):
-        return verb + _comparison(d, room, subject)
+    if (room >= 4 and (chance < 0.75 or not person)) or (room == 3 and person and not equal and chance < 0.5):
+        return verb + _comparison(d, room, subject, equal)
     if room <= 2:
         return verb + _degree(d, room, subject)
     if room == 3:
@@ -95,21 +96,24 @@ def _two(d: Draft, subject: Phrase) -> French:
     return [*french, (_form(second, subject), (d.say(second.english),))]
 
 
-def _comparison(d: Draft, size: int, subject: Phrase) -> French:
-    """Taller than Marie, more patient than my sister, as old as the tower."""
+def _comparison(d: Draft, size: int, subject: Phrase, equal: bool) -> French:
+    """Taller than Marie, more patient than my sister, as old as the tower; with ``equal`` only the last."""
     d.tags.add("comparison")
     adjective = _adjective(d, subject, compared=True, short=size == 3)
     form = _form(adjective, subject)
     kind = subject.kind
-    if size == 3 or (adjective.comparative and d.chance(0.7)):
+    if size == 3 or (adjective.comparative and not equal and d.chance(0.7)):
         place = d.say(adjective.comparative)
         tokens: French = [("plus", (place,)), (form, (place,)), ("que", (d.say("than"),))]
         rest = size - 2
     else:
         english, word, than = d.pick((("more", "plus", "than"), ("as", "aussi", "as")))
-        if adjective.comparative:
+        if adjective.comparative or equal:
             english, word, than = "as", "aussi", "as"
         tokens = [(word, (d.say(english),)), (form, (d.say(adjective.english),)), ("que", (d.say(than),))]
         rest = size - 3
-    noun = d.pick(nouns_of("p" if rest == 1 and kind == "P" else kind))
+    nouns = nouns_of("p" if rest == 1 and kind == "P" else kind)
+    noun = d.pick(nouns)
+    while noun in subject.nouns:
+        noun = d.pick(nouns)
     return tokens + noun_phrases.noun_phrase(d, noun, rest, "compared").french

@@ -6,15 +6,16 @@ from regard.data.corpus.draft import Draft, French
 
 _LONGEST = 13  # words of a clause before another clause is joined
 _OPENINGS = {english: french for english, french, _ in words.SUBORDINATORS if english in ("when", "if", "because")}
-_NOT_AFTER_QUESTION = frozenset(("since", "whereas", *(row[0] for row in words.COORDINATORS)))
+_COORDINATORS = frozenset(row[0] for row in words.COORDINATORS)
+_NOT_IN_QUESTION = _COORDINATORS | {"since", "whereas"}
 
 
 def _following(tense: str, asked: bool) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
-    """The conjunctions that can follow a clause, with the tenses of the next one; a question takes no coordinator."""
+    """The conjunctions that can follow a clause, with the tenses of the next one; a question takes fewer."""
     allowed: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = []
     for english, french, pairs in words.SUBORDINATORS + words.COORDINATORS:
         following = tuple(pair.split()[1] for pair in pairs if pair.startswith(tense))
-        if following and not (asked and english in _NOT_AFTER_QUESTION):
+        if following and not (asked and english in _NOT_IN_QUESTION):
             allowed.append((english, french, following))
     return allowed
 
@@ -33,32 +34,36 @@ def sentence(d: Draft, size: int) -> tuple[French, bool]:
     asks = size >= 3 and d.chance(0.2)
     d.in_question = asks
     french: French = []
-    clause = questions.question if asks else clauses.statement
-    opening = "" if asks or size < 8 or tense == "future" or not d.chance(0.22) else d.pick(("when", "if", "because"))
-    if opening == "if" and tense == "past":
-        opening = "when"
-    if opening:
+    used: set[str] = set()
+    if not asks and size >= 8 and tense != "future" and d.chance(0.22):
+        opening = "when" if tense == "past" else d.pick(("when", "if", "because"))
         length = d.between(3, min(size - 4, 10))
         french += _joined(d, opening, _OPENINGS[opening])
-        french += clauses.statement(d, length - 1, tense)
-        french.append((",", (d.say(","),)))
+        french += [*clauses.statement(d, length - 1, tense), (",", (d.say(","),))]
         size -= length
+        used.add(opening)
         d.tags.add("subordinate")
-    used: set[str] = {opening}
+    opens = not used
+    first = True
     while size > _LONGEST or (size >= 8 and d.chance(0.35)):
-        english, conjunction, following = _conjunction(d, tense, used, clause is questions.question)
+        english, conjunction, following = _conjunction(d, tense, used, asks)
         taken = len(english.split())
         if size < taken + 7:
             break
         length = d.between(4, min(size - taken - 3, _LONGEST - 1))
-        french += clause(d, length, tense)
+        french += _clause(d, length, tense, asks and first, opens)
         if english in ("but", "so", "whereas", "since"):
             french.append((",", (d.say(","),)))
         french += _joined(d, english, conjunction)
-        d.tags.add("coordination" if english in ("and", "or", "but", "so") else "subordinate")
+        opens = english in _COORDINATORS
+        d.tags.add("coordination" if opens else "subordinate")
         size -= length + taken
-        tense, clause = following, clauses.statement
-    return french + clause(d, size, tense), asks
+        tense, first = following, False
+    return french + _clause(d, size, tense, asks and first, opens), asks
+
+
+def _clause(d: Draft, size: int, tense: str, asked: bool, opens: bool) -> French:
+    return questions.question(d, size, tense) if asked else clauses.statement(d, size, tense, opens)
 
 
 def _joined(d: Draft, english: str, french: tuple[str, ...]) -> French:

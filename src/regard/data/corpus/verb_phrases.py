@@ -55,7 +55,7 @@ def verb_phrase(d: Draft, size: int, subject: Phrase, tense: str, slot: int = -1
         if verb is None:
             return predicates.copula(d, room, subject, tense, polarity, slot)
         head = finite(d, verb, subject, tense, polarity, slot, adverb)
-        return complements.complete(d, head, verb, subject, room, tense, polarity == "not")
+        return complements.complete(d, head, verb, subject, room, tense, bool(polarity))
     raise AssertionError(f"no verb phrase of {size} words for {subject.kind} in the {tense}")
 
 
