@@ -48,6 +48,12 @@ def write(path: Path, content: bytes) -> None:
     _flush_folder(path.parent)
 
 
+def refuse_existing(folder: Path) -> None:
+    """UserError unless there is nothing at this path, or an empty folder."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder}: exists already; choose another folder, or go on with it by --resume")
+
+
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Write `config.json`, stamped with kind and format."""
     stamped = {"kind": KIND, "format": FORMAT, **config}

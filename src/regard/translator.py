@@ -5,6 +5,7 @@ print(translation.text); translation.show()
 """
 
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 
 from regard.config import ModelConfig, read_section
 from regard.data.batches import pad
-from regard.data.tokenizer import Tokenizer
+from regard.data.tokenizer import Tokenizer, Words
 from regard.decoding.beam import beam_search
 from regard.decoding.greedy import greedy
 from regard.decoding.protocol import Hypothesis
@@ -23,8 +24,6 @@ from regard.errors import UserError
 from regard.folder import TOKENIZER, WEIGHTS, read_config, read_weights
 from regard.models.seq2seq import Seq2Seq
 from regard.observe.words import merge_pieces
-
-Words = list[tuple[str, list[int]]]  # each word with the places of its subwords
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,8 @@ class Translator:
             raise UserError("translate: expected a list of sentences, got one string; write [sentence]")
         if beam < 1:
             raise UserError(f"beam: expected at least 1, got {beam}")
-        sources = self.tokenizer.encode(sentences)
+        read = [self.tokenizer.read(sentence) for sentence in sentences]
+        sources = [ids for ids, _ in read]
         found: list[Translation | None] = [
             None if ids else self._blank(text) for text, ids in zip(sentences, sources, strict=True)
         ]
@@ -121,7 +121,7 @@ class Translator:
             for chunk in _by_length(todo, sources, max(1, batch_tokens // beam)):
                 hypotheses = self._decode([sources[i] for i in chunk], beam, length_penalty, attention)
                 for i, hypothesis in zip(chunk, hypotheses, strict=True):
-                    found[i] = self._translation(sentences[i], sources[i], hypothesis)
+                    found[i] = self._translation(sentences[i], read[i][1], hypothesis)
                 bar.advance(len(chunk))
         return [translation for translation in found if translation is not None]
 
@@ -133,8 +133,8 @@ class Translator:
         found = beam_search(self.model, source, lengths, beams=beam, length_penalty=length_penalty, attention=attention)
         return [hypotheses[0] for hypotheses in found]
 
-    def _translation(self, text: str, source: list[int], hypothesis: Hypothesis) -> Translation:
-        read, written = self.tokenizer.words(source), self.tokenizer.words(hypothesis.tokens)
+    def _translation(self, text: str, read: Words, hypothesis: Hypothesis) -> Translation:
+        written = self.tokenizer.words(hypothesis.tokens)
         attention = None
         if hypothesis.weights is not None:
             weights = hypothesis.weights.double().cpu().numpy()
@@ -172,11 +172,14 @@ def _by_length(indices: list[int], sources: list[list[int]], tokens: int) -> Ite
 
 
 class _Progress:
-    """Sentences done and time left on stderr, where a person looks at it."""
+    """Sentences done and time left on stderr: a bar where it can redraw, elsewhere a line every `EVERY` seconds."""
+
+    EVERY = 10.0
 
     def __init__(self, total: int, wanted: bool):
-        self._bar = None
-        if wanted and total > 1 and sys.stderr.isatty():
+        self._total, self._done, self._wanted, self._bar = total, 0, wanted and total > 1, None
+        self._began = self._said = time.monotonic()
+        if self._wanted and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import Progress
 
@@ -193,5 +196,11 @@ class _Progress:
             self._bar.stop()
 
     def advance(self, sentences: int) -> None:
+        self._done += sentences
+        now = time.monotonic()
         if self._bar is not None:
             self._bar.advance(self._task, sentences)
+        elif self._wanted and now - self._said >= self.EVERY:
+            self._said = now
+            left = (now - self._began) / self._done * (self._total - self._done)
+            print(f"translating: {self._done}/{self._total} sentences, {left:.0f} s left", file=sys.stderr)

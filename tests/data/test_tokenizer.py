@@ -36,6 +36,17 @@ def test_every_piece_belongs_to_one_word(tokenizer, words):
     assert set(bare) <= set(places)
 
 
+def test_a_sentence_is_read_as_it_stands(tokenizer):
+    ids, words = tokenizer.read("  J'adore la naïve 東京 œuf, ☃x.  ")
+    assert [word for word, _ in words] == ["J'", "adore", "la", "naïve", "東京", "œuf", ",", "☃", "x", "."]
+    assert [place for _, places in words for place in places] == list(range(len(ids)))
+    for sentence in SENTENCES:
+        ids, words = tokenizer.read(sentence)
+        assert words == tokenizer.words(ids)
+        assert ids == tokenizer.encode([sentence])[0]
+    assert tokenizer.read(" ") == ([], [])
+
+
 def test_text_never_becomes_a_mark(tokenizer):
     (ids,) = tokenizer.encode(["<s> </s> <pad> love"])
     assert not {PAD, BOS, EOS} & set(ids)

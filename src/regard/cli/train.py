@@ -13,7 +13,7 @@ from regard.cli.stopped import Stopped
 from regard.config import ModelConfig, Settings, TrainConfig
 from regard.data.pairs import Pairs, read_pairs
 from regard.errors import UserError
-from regard.folder import read_config
+from regard.folder import read_config, refuse_existing
 
 EXAMPLES = (
     "[bold]Examples[/bold]\n\n"
@@ -70,6 +70,8 @@ def train(
     seed: Annotated[int | None, _setting("seed", "Same seed, same data: same model.")] = None,
 ) -> None:
     """Train a translator on sentence pairs; without a file, on the built-in English–French corpus."""
+    if not resume:
+        refuse_existing(out)
     saved = read_config(out) if resume else {}
     earlier = {section: saved[section] for section in SECTIONS if section in saved}
     settings = read_settings(earlier, _yaml(config) if config else {}, context.params)

@@ -24,6 +24,10 @@ WORD = Regex(
 )
 
 
+Words = list[tuple[str, list[int]]]
+"""Words in their order, each with the places of its subwords."""
+
+
 class Tokenizer:
     """Turns sentences into subword numbers and back; `PAD`, `BOS`, `EOS` and `UNK` are never made from text."""
 
@@ -72,6 +76,17 @@ class Tokenizer:
         """Subword numbers of each sentence, without begin or end marks."""
         return [encoding.ids for encoding in self._engine.encode_batch(list(sentences))]
 
+    def read(self, sentence: str) -> tuple[list[int], Words]:
+        """A sentence's subword numbers, and its words as they stand in it, unknown characters included."""
+        encoding = self._engine.encode(sentence)
+        spans: dict[int, tuple[int, int]] = {}
+        places: dict[int, list[int]] = {}
+        for place, (word, (start, end)) in enumerate(zip(encoding.word_ids, encoding.offsets, strict=True)):
+            begun, _ = spans.setdefault(word, (start, end))
+            spans[word] = (begun, end)
+            places.setdefault(word, []).append(place)
+        return encoding.ids, [(sentence[slice(*spans[word])].strip(), places[word]) for word in spans]
+
     def decode(self, ids: Sequence[int]) -> str:
         """The sentence that the subwords spell; begin, end and padding say nothing."""
         return "".join(self.pieces(ids)).replace(SPACE, " ").strip()
@@ -80,13 +95,13 @@ class Tokenizer:
         """Each subword as it is written, `▁` for a space before it."""
         return [self._piece(i) for i in ids]
 
-    def words(self, ids: Sequence[int]) -> list[tuple[str, list[int]]]:
+    def words(self, ids: Sequence[int]) -> Words:
         """The words that the subwords spell, each with the places of its subwords in `ids`."""
         pieces = self.pieces(ids)
         if not any(pieces):
             return []
         spans = self._words.pre_tokenize_str("".join(pieces))
-        words: list[tuple[str, list[int]]] = [(text.lstrip(SPACE), []) for text, _ in spans]
+        words: Words = [(text.lstrip(SPACE), []) for text, _ in spans]
         starts = _running(len(text) for text, _ in spans)
         word = 0
         for place, start in enumerate(_running(map(len, pieces))):

@@ -19,7 +19,7 @@ from regard.data.batches import BatchStream, Encoded
 from regard.data.pairs import Pairs
 from regard.data.tokenizer import Tokenizer
 from regard.errors import UserError
-from regard.folder import TOKENIZER, TRAINING, read_config, write, write_config
+from regard.folder import TOKENIZER, TRAINING, read_config, refuse_existing, write, write_config
 from regard.models.seq2seq import Seq2Seq
 from regard.training.checkpoint import SafeCheckpointIO, read_checkpoint
 from regard.training.memory import keep_freed_memory
@@ -137,8 +137,7 @@ def half_precision_pays() -> bool:
 
 
 def _new_folder(folder: Path, settings: Settings, train: Pairs) -> Tokenizer:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder}: exists already; choose another folder, or go on with it by --resume")
+    refuse_existing(folder)
     tokenizer = Tokenizer.train([*train.source, *train.target], settings.train.vocabulary)
     try:
         (folder / TRAINING).mkdir(parents=True, exist_ok=True)
