@@ -151,4 +151,4 @@ def existential(d: Draft, size: int, tense: str, slot: int) -> French:
     group = noun_phrases.noun_group(d, noun, plural, name, chosen)
     verb = "avait" if tense == "past" else "a"
     start: French = [("il", (there,)), ("y", (there,)), (verb, (place,))]
-    return [*start, *group, *prepositions.place(d, size - 2 - adjectives)]
+    return [*start, *group, *prepositions.place(d, size - 2 - adjectives, thing=noun.kind in "OTC")]

@@ -37,7 +37,7 @@ def _prepositional(d: Draft, head: Phrase, size: int, determiner: str) -> French
         return about + noun_phrases.noun_phrase(d, noun, size - 1).french
     if kind == "P" and size == 2 and d.chance(0.4):
         return prepositions.company(d, size)
-    return prepositions.place(d, size)
+    return prepositions.place(d, size, thing=kind in "OTFCMD")
 
 
 class _Relative:

@@ -57,7 +57,7 @@ def copula(d: Draft, room: int, subject: Phrase, tense: str, polarity: str, slot
     person = subject.kind == "P"
     equal = polarity == "no longer"  # "n'est plus plus grand" is right, and nobody says it
     if subject.kind in _PLACED and room >= 3 and chance < 0.3:
-        return verb + prepositions.place(d, room)
+        return verb + prepositions.place(d, room, thing=subject.kind in "OTFC")
     if (room >= 4 and (chance < 0.75 or not person)) or (room == 3 and person and not equal and chance < 0.5):
         return verb + _comparison(d, room, subject, equal)
     if room <= 2:

@@ -26,15 +26,15 @@ def _object(d: Draft, kinds: str, size: int) -> Phrase:
     return noun_phrases.noun_phrase(d, noun, size)
 
 
-def place(d: Draft, size: int) -> French:
-    """Where: "in Paris", "behind the old station", "on the table"; ``size`` is at least 2."""
+def place(d: Draft, size: int, thing: bool = False) -> French:
+    """Where: "in Paris", "behind the old station"; of a ``thing`` also "on the table". ``size`` is at least 2."""
     if size == 2:
         in_city: Preposition = ("in", ("à",))
         french = say_preposition(d, in_city if d.chance(0.75) else ("near", ("près", "de")))
         return french + _object(d, "L", 1).french
     if size >= 6 and d.chance(0.15):
         return _between(d, size)
-    if d.chance(0.12):
+    if thing and d.chance(0.3):
         return _at_things(d, size)
     noun = d.pick(nouns_of("L"))
     if d.chance(0.6):
