@@ -164,6 +164,28 @@ def test_calls_of_one_kind_share_a_plan_and_numbers_are_no_part_of_it() -> None:
     assert len(_plans) == 2
 
 
+def test_parts_of_ones_own_share_no_plan_with_others() -> None:
+    class Twice(Dot):
+        is_dot = False
+
+        def compare(self, q: Tensor, k: Tensor) -> Tensor:
+            return 2 * super().compare(q, k)
+
+    class Even:
+        name = "softmax"  # not the one it says
+
+        def weights(self, e: Tensor) -> Tensor:
+            return torch.full_like(e, 1 / e.shape[-1])
+
+        def log_prob(self, e: Tensor) -> Tensor:
+            return self.weights(e).log()
+
+    q = torch.randn(2, 2, 5, 4)
+    attend(q, q, q)
+    torch.testing.assert_close(attend(q, q, q, score=Twice()), attend(q, q, q, score=Dot(1.0)))
+    torch.testing.assert_close(attend(q, q, q, normalise=Even()), q.mean(2, keepdim=True).expand_as(q))
+
+
 def test_several_threads_at_once() -> None:
     shapes = [(1, 2, t, 4) for t in (3, 5, 7, 9)]
     inputs = [torch.randn(s) for s in shapes]
@@ -248,5 +270,7 @@ def test_a_mistake_in_a_call_like_a_good_one_is_still_found() -> None:
         attend(Q, K, V, dropout=-0.1)
     with pytest.raises(ValueError, match=r"v: expected torch\.float32"):
         attend(Q, K, V.double())
+    with pytest.raises(ValueError, match=r"v: expected torch\.float32"):
+        attend(Q, Dot().prepare(K), V.double())
     with pytest.raises(ValueError, match="the keys were prepared for"):
         attend(Q, Keys(K, Dot()), V, score=Cosine())

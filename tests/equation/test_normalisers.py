@@ -41,5 +41,5 @@ def test_no_keys_at_all() -> None:
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(ValueError, match="expected one of softmax, got 'sofmax'"):
         as_normaliser("sofmax")
-    with pytest.raises(ValueError, match="a name or an object with weights and log_prob, got None"):
+    with pytest.raises(ValueError, match="a name, or an object with name, weights and log_prob, got None"):
         as_normaliser(None)  # type: ignore[arg-type]

@@ -31,6 +31,7 @@ def test_costs_follow_their_formulas() -> None:
     assert plan(Q, Q, Q, mask=window(3, 0)).flops == pairs * 4 * D  # a dense mask saves nothing
     assert plan(Q, Q, Q).bytes == 4 * B * H * T * D * 4
     assert plan(Q, Q, Q, mask=padding([5, 5])).bytes == 4 * B * H * T * D * 4 + pairs
+    assert plan(Q, Q, Q, dropout=0.1).bytes == 4 * B * H * T * D * 4 + 4 * pairs * 4  # PyTorch's is not fused then
     assert plan(Q, Q, Q, score=ADDITIVE).flops == pairs * (4 * 32 + 2 * D)
     learned = Q.clone().requires_grad_()
     assert plan(learned, Q, Q).flops == int(pairs * 4 * D * 3.5)

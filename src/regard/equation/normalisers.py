@@ -15,7 +15,7 @@ class Normaliser(Protocol):
     """What turns scores e (..., Tk) into weights."""
 
     name: str
-    """Part of the plan's key."""
+    """With its parameters, if any: part of the plan's key."""
 
     def weights(self, e: Tensor) -> Tensor:
         """Weights (..., Tk), 0 where e is -inf."""
@@ -60,8 +60,10 @@ _KNOWN: dict[str, Normaliser] = {"softmax": Softmax()}
 def as_normaliser(normalise: str | Normaliser) -> Normaliser:
     """A normaliser by its name; an object is itself."""
     if not isinstance(normalise, str):
-        if not hasattr(normalise, "weights") or not hasattr(normalise, "log_prob"):
-            raise ValueError(f"normalise: expected a name or an object with weights and log_prob, got {normalise!r}")
+        if not all(hasattr(normalise, part) for part in ("name", "weights", "log_prob")):
+            raise ValueError(
+                f"normalise: expected a name, or an object with name, weights and log_prob, got {normalise!r}"
+            )
         return normalise
     if normalise not in _KNOWN:
         raise ValueError(f"normalise: expected one of {', '.join(sorted(_KNOWN))}, got {normalise!r}")

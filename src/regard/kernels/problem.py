@@ -10,7 +10,7 @@ from torch import Tensor
 
 from regard.equation.biases import Bias
 from regard.equation.mask import Mask, Structure
-from regard.equation.normalisers import Normaliser
+from regard.equation.normalisers import Normaliser, Softmax
 from regard.equation.precision import autocast
 from regard.equation.prepare import Keys
 from regard.equation.scores import Score
@@ -42,7 +42,9 @@ class Problem:
     structure: Structure | None
     bias: bool
     bias_grad: bool
+    """Whether a gradient must flow into the bias."""
     normalise: str
+    softmax: bool
     after: bool
     dropout: bool
     grad: bool
@@ -119,6 +121,7 @@ def describe(
         bias=bias is not None,
         bias_grad=torch.is_grad_enabled() and bias is not None and bias.requires_grad,
         normalise=normaliser.name,
+        softmax=type(normaliser) is Softmax,
         after=after is not None,
         dropout=dropout > 0,
         grad=torch.is_grad_enabled() and any(x.requires_grad for x in differentiable),
@@ -144,7 +147,8 @@ def _check_inputs(q: Tensor, k: Tensor, v: Tensor, score: Score, prepared: bool)
             raise ValueError(f"{name}: expected floating point, got {x.dtype}")
         if x.device != q.device:
             raise ValueError(f"{name}: expected on {q.device}, where q is, got on {x.device}")
-        if x.dtype != q.dtype and not prepared and not autocast(q.device):
+        as_prepared = prepared and x is k  # a score may keep its keys in a finer format
+        if x.dtype != q.dtype and not as_prepared and not autocast(q.device):
             raise ValueError(f"{name}: expected {q.dtype}, as q has, got {x.dtype}")
     for name, x in (("k", k), ("v", v)):
         if x.shape[0] != q.shape[0]:

@@ -34,7 +34,7 @@ class Sdpa(Kernel):
             reasons.append("it does not return weights")
         if not problem.is_dot:
             reasons.append(f"the score {problem.score} is not a dot product")
-        if problem.normalise != "softmax":
+        if not problem.softmax:
             reasons.append(f"it normalises by softmax only, not by {problem.normalise}")
         if problem.after:
             reasons.append("it takes no factor on the weights")
@@ -48,11 +48,16 @@ class Sdpa(Kernel):
         return int(pairs * 2 * (problem.D + problem.Dv) * (3.5 if problem.grad else 1))
 
     def bytes(self, problem: Problem) -> int:
-        """Inputs and context once, a mask or bias once in full; backward two and a half times that."""
-        matrix = 0
-        if problem.bias or (problem.mask is not None and not _causal_flag(problem)):
-            matrix = problem.pairs * (problem.dtype.itemsize if problem.bias else 1)
-        return int((problem.io_bytes + matrix) * (3.5 if problem.grad else 1))
+        """Inputs and context once, a mask or bias once in full; backward two and a half times that.
+
+        With dropout or a learned bias PyTorch's CPU path is not fused: scores and weights are written and read too.
+        """
+        numbers = 0
+        if problem.bias or _needs_tensor(problem):
+            numbers += problem.pairs * (problem.dtype.itemsize if problem.bias else 1)
+        if problem.dropout or problem.bias_grad:
+            numbers += 4 * problem.pairs * problem.dtype.itemsize
+        return int((problem.io_bytes + numbers) * (3.5 if problem.grad else 1))
 
     def bind(self, problem: Problem) -> Compute:
         """See `Kernel.bind`."""
