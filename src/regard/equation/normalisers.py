@@ -10,6 +10,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from regard.equation.looking import may_look
+
 
 class Normaliser(Protocol):
     """What turns scores e (..., Tk) into weights."""
@@ -32,6 +34,8 @@ class Softmax:
     def weights(self, e: Tensor) -> Tensor:
         """See `Normaliser.weights`."""
         empty = empty_rows(e)
+        if may_look(empty) and not empty.any():
+            return torch.softmax(e, -1)
         return torch.softmax(e.masked_fill(empty, 0), -1).masked_fill(empty, 0)
 
     def log_prob(self, e: Tensor) -> Tensor:

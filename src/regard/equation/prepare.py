@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from regard.equation.looking import may_look
 from regard.equation.mask import Mask
 
 if TYPE_CHECKING:
@@ -62,10 +63,9 @@ def hide_keys(allowed: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
 def _harmless(used: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
     """The tensors with zeros in the rows that are not used; themselves where all are, or where all numbers are tame.
 
-    A weight of exactly 0 makes a tame number as harmless as a zero, without the copy. Looking at the numbers would make
-    a GPU wait and cannot be compiled, so there the copy is always made.
+    A weight of exactly 0 makes a tame number as harmless as a zero, without the copy.
     """
-    if torch.compiler.is_compiling() or used.device.type != "cpu":
+    if not may_look(used):
         return tuple(torch.where(used, x, 0) for x in tensors)
     if used.all():
         return tensors
