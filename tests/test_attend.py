@@ -140,6 +140,7 @@ def test_under_autocast_only_the_projections_of_a_score_are_rounded() -> None:
         of_q = score.query(q)
     assert out.weights.dtype == out.scores.dtype == torch.float32
     assert of_q.dtype == torch.bfloat16
+    assert keys.k.dtype == torch.float32  # widened once, not at every step
     expected = torch.tanh(of_q.float()[..., :, None, :] + keys.k.float()[..., None, :, :]) @ score.v
     torch.testing.assert_close(out.scores, expected, atol=1e-5, rtol=0)
 

@@ -163,6 +163,14 @@ def test_the_sentence_of_the_design() -> None:
     assert not torch.equal(unbracketed.dense(2, 3, 8, 8).expand(2, 3, 8, 8), case.loop())
 
 
+def test_lengths_of_combined_paddings() -> None:
+    one, two = padding([1, 3]), padding(torch.tensor([2, 2]))
+    assert (one & two).key_lengths().tolist() == [1, 2]
+    assert (one | two).key_lengths().tolist() == [2, 3]
+    assert (one & causal()).key_lengths().tolist() == [1, 3]
+    assert (one | causal()).key_lengths() is None
+
+
 def test_true_means_may_attend_in_every_mask() -> None:
     assert causal().dense(1, 1, 2, 2).tolist() == [[[[True, False], [True, True]]]]
     assert padding([1]).dense(1, 1, 1, 2).tolist() == [[[[True, False]]]]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from regard.attend import attend, plan
 from regard.equation.biases import alibi, gaussian, relative
+from regard.equation.mask import Mask
 from regard.equation.masks import blocks, causal, dense, documents, padding, tokens, window
 from regard.equation.scores import Additive, Cosine, Dot, General
 from regard.kernels.plan import KERNELS, kernel
@@ -110,6 +111,8 @@ CASES = {
     "padding, an empty row": Case(mask=lambda: padding([0, 5])),
     "padding of both": Case(mask=lambda: padding([3, 5], queries=[7, 4])),
     "window": Case(SHORT, mask=lambda: window(2, 1)),
+    "window before": Case(mask=lambda: window(2, 0)),
+    "window with one end": Case(mask=lambda: window(2, 9)),
     "wide window": Case(mask=lambda: window(9, 0)),
     "documents": Case(mask=lambda: documents(torch.tensor([0, 0, 0, 1, 1, 2, 2]))),
     "blocks": Case(mask=lambda: blocks(holes(4, 4), 2)),
@@ -123,6 +126,7 @@ CASES = {
     "learned bias": Case(SHORT, bias=lambda r: r(1, 4, 3, 7), mask=lambda: padding([0, 4])),
     "bias that hides": Case(bias=minus_inf),
     "alibi, causal": Case(bias=lambda r: alibi(4), mask=causal),
+    "learned table, square": Case(bias=lambda r: relative(r(8, 4)), mask=causal),
     "learned table": Case(SHORT, bias=lambda r: relative(r(8, 4)), mask=causal),
     "biases added": Case(bias=lambda r: r(1, 1, 7, 7) + alibi(4) + relative(r(8, 4))),
     "learned Gaussian": Case(bias=lambda r: gaussian(r(2, 7), 2.0)),
@@ -359,13 +363,14 @@ def test_masking_is_deleting(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_dropout_keeps_or_drops_each_weight_and_scales_the_kept(name: str) -> None:
+@pytest.mark.parametrize("mask", [causal(), window(7, 2), None], ids=repr)
+def test_dropout_keeps_or_drops_each_weight_and_scales_the_kept(name: str, mask: Mask | None) -> None:
     T, p = 16, 0.4
-    q, k = (torch.randn(3, 2, T, 8, dtype=torch.float64) for _ in range(2))
+    q, k = (torch.randn(3, 2, T, T, dtype=torch.float64) for _ in range(2))
     v = torch.eye(T, dtype=torch.float64).expand(3, 2, T, T)  # the context is the weights
     with kernel(name):
-        weights = attend(q, k, v, mask=causal())
-        dropped = attend(q, k, v, mask=causal(), dropout=p)
+        weights = attend(q, k, v, mask=mask)
+        dropped = attend(q, k, v, mask=mask, dropout=p)
     kept = dropped != 0
     torch.testing.assert_close(dropped[kept], weights[kept] / (1 - p))
     share = kept.sum() / (weights != 0).sum()

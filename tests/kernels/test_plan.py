@@ -63,8 +63,11 @@ def test_a_kernel_asked_for_by_name_computes_or_raises_its_reasons() -> None:
     with kernel("reference"):
         assert plan(q, q, q).kernel == "reference"
         assert plan(q, q, q).reasons == {"sdpa": ["reference was asked for"]}
+    attend(q, q, q, after=torch.ones(3, 3))  # its plan is there when the next line asks for another kernel
     with kernel("sdpa"):
         attend(q, q, q)
+        with pytest.raises(ValueError, match="it takes no factor"):
+            attend(q, q, q, after=torch.ones(3, 3))
         with pytest.raises(ValueError, match="kernel sdpa was asked for and cannot take this call: it does not return"):
             attend_with_weights(q, q, q)
         with pytest.raises(ValueError, match=r"the score <lambda>\(q, k\) is not a dot product; it takes no factor"):
