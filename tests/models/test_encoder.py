@@ -10,7 +10,9 @@ from regard.models.encoder import Encoder
 @pytest.mark.parametrize("bidirectional", [True, False])
 @pytest.mark.parametrize("layers", [1, 2])
 def test_each_sentence_is_encoded_as_if_alone(cell, bidirectional, layers):
-    config = ModelConfig(cell=cell, bidirectional=bidirectional, layers=layers, embedding=3, encoder_hidden=4, dropout=0)
+    config = ModelConfig(
+        cell=cell, bidirectional=bidirectional, layers=layers, embedding=3, encoder_hidden=4, dropout=0
+    )
     encoder = Encoder(config).double()
     lengths = torch.tensor([2, 5, 1])
     x = torch.randn(3, 5, 3).double()
