@@ -39,6 +39,7 @@ SHAPED := tests/equation tests/kernels tests/test_attend*.py tests/observe tests
 
 lint: $(VENV)/lint.stamp
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy
 
