@@ -81,7 +81,7 @@ def test_an_unexpected_error_keeps_its_trace_for_those_who_ask(regard, trainer, 
     assert outcome.err.startswith("regard: unexpected RuntimeError: broken within")
     assert outcome.err.count("\n") == 1
     monkeypatch.setenv("REGARD_DEBUG", "1")
-    assert "Traceback" in regard("train", pairs, "--out", tmp_path / "m").err
+    assert "Traceback" in regard("train", pairs, "--out", tmp_path / "other").err
     monkeypatch.setenv("REGARD_DEBUG", "0")
     assert "Traceback" in regard("--debug", "train", pairs, "--out", tmp_path / "m").err
 

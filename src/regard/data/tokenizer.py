@@ -82,6 +82,7 @@ class Tokenizer:
         spans: dict[int, tuple[int, int]] = {}
         places: dict[int, list[int]] = {}
         for place, (word, (start, end)) in enumerate(zip(encoding.word_ids, encoding.offsets, strict=True)):
+            assert word is not None  # only special marks belong to no word, and text makes none
             begun, _ = spans.setdefault(word, (start, end))
             spans[word] = (begun, end)
             places.setdefault(word, []).append(place)
