@@ -83,7 +83,7 @@ def test_an_unexpected_error_keeps_its_trace_for_those_who_ask(regard, trainer, 
     monkeypatch.setenv("REGARD_DEBUG", "1")
     assert "Traceback" in regard("train", pairs, "--out", tmp_path / "other").err
     monkeypatch.setenv("REGARD_DEBUG", "0")
-    assert "Traceback" in regard("--debug", "train", pairs, "--out", tmp_path / "m").err
+    assert "Traceback" in regard("--debug", "train", pairs, "--out", tmp_path / "third").err
 
 
 def test_an_interruption_is_one_line_and_130(regard, trainer, pairs, tmp_path):
