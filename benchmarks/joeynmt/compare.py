@@ -6,7 +6,8 @@ PYTHON has JoeyNMT 2.3.0, OUT is what `prepare.py` wrote. Each side runs as its 
 `regard train`), both with the same allocator settings and threads, A B A B; from each log the target tokens per second
 from update 50 on. A token is a target subword, the sentence's end included, padding not; since the two learn
 their own subwords, the table also says how many of them a sentence takes on each side, and the ratio per sentence.
-Run it with nothing else on the machine.
+Each computes as it does by default on a processor: JoeyNMT in float32, regard in bfloat16 where the processor
+multiplies it (`precision: float32` in regard.yaml compares like with like). Run it with nothing else on the machine.
 """
 
 from __future__ import annotations
