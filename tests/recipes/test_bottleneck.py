@@ -5,6 +5,7 @@ import json
 import sys
 import types
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,13 +15,15 @@ pytest.importorskip("sacrebleu")
 
 from rich.console import Console
 
+from regard.config import Settings
+from regard.data.pairs import Pairs
 from regard.errors import UserError
 from regard.observe import figure
-from regard.recipes import builtin
+from regard.recipes import builtin, side_by_side
 from regard.recipes.bottleneck import EXAMPLE, ILLUSTRATION, SYSTEMS, Sizes, run
 from regard.recipes.builtin import builtin_pairs
 
-SIZES = replace(Sizes(), train=20, valid=3, test=3)
+SIZES = replace(Sizes(), train=((20, (2, 60)),), valid=3, test=3)
 
 
 class _Translator:
@@ -46,7 +49,7 @@ class _Translator:
 
 @pytest.fixture
 def trained(monkeypatch):
-    """The calls to fit."""
+    """The settings and training pairs of each command that was started."""
     calls = []
     references = {}
     generate = builtin.generate
@@ -56,17 +59,20 @@ def trained(monkeypatch):
             references[pair.source] = pair.target
             yield pair
 
-    def fit(settings, folder, train, valid=None, **options):
+    def start(arguments, threads, log):
+        options = dict(zip(arguments[5::2], arguments[6::2], strict=True))
+        folder = Path(options["--out"])
         assert not folder.exists()
         folder.mkdir()
-        calls.append((settings, train))
-        return types.SimpleNamespace(seconds=1.0)
+        log.touch()
+        calls.append((Settings.from_mapping(json.loads(Path(options["--config"]).read_text())), Path(arguments[4])))
+        return types.SimpleNamespace(poll=lambda: 0, returncode=0)
 
     def load(folder):
         return _Translator(folder.name != "none", references)
 
     monkeypatch.setattr(builtin, "generate", remembered)
-    monkeypatch.setitem(sys.modules, "regard.training", types.SimpleNamespace(fit=fit))
+    monkeypatch.setattr(side_by_side, "start", start)
     monkeypatch.setitem(sys.modules, "regard.translator", types.SimpleNamespace(load=load))
     return calls
 
@@ -108,7 +114,8 @@ def test_the_two_differ_in_attention_alone(trained, tmp_path):
     assert replace(without.model, attention="additive") == with_.model
     assert without.train == with_.train
     assert without.train.seed == 3
-    assert data is same_data
+    assert data == same_data
+    assert len(data.read_text(encoding="utf-8").splitlines()) == 20
 
 
 @pytest.mark.parametrize("split", ["train", "valid"])
@@ -150,3 +157,13 @@ def test_an_empty_folder_will_do_and_a_file_will_not(trained, tmp_path):
 
 def test_the_illustration_is_the_one_given():
     np.testing.assert_allclose(ILLUSTRATION.sum(axis=1), [0.9, 1.0, 0.9, 1.0, 1.0])
+
+
+def test_a_run_that_fails_says_why(tmp_path):
+    run = side_by_side.Run("additive", Settings(), tmp_path / "model")
+    data = {split: Pairs(["a b"], ["c d"]) for split in ("train", "valid")}
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "precious").touch()
+    replaced = replace(run, settings=replace(Settings(), train=replace(Settings().train, steps=1)))
+    with pytest.raises(UserError, match=r"training additive ended with 2: regard: .*model: exists already"):
+        side_by_side.train_side_by_side([replaced], data, tmp_path / "training", Console(file=io.StringIO()))

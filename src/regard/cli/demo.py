@@ -21,7 +21,7 @@ def demo(
 ) -> None:
     """Train two translators, without and with attention, compare them by sentence length, and look inside one."""
     from regard.recipes.bottleneck import run
-    from regard.training import Interrupted
+    from regard.recipes.side_by_side import Interrupted
 
     try:
         run(out, seed=seed)

@@ -21,6 +21,7 @@ from regard.config import ModelConfig
 from regard.layers.stepwise import StepLinear, unrolled
 from regard.models.cells import CELLS, Cell
 from regard.models.context import Memory, make_context
+from regard.models.dropout import Dropout
 
 
 class State(NamedTuple):
@@ -73,7 +74,7 @@ class Decoder(nn.Module):
         )
         self.bridge = nn.ModuleList(nn.Linear(memory, hidden * cell.parts) for _ in range(config.layers))
         self.readout = StepLinear(hidden + memory + (config.embedding if self.looks_first else 0), self.width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     @property
     def layers(self) -> list[Cell]:

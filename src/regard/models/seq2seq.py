@@ -14,6 +14,7 @@ from regard.config import ModelConfig
 from regard.data.tokenizer import BOS, PAD
 from regard.models.context import Memory
 from regard.models.decoder import Decoder, State
+from regard.models.dropout import Dropout
 from regard.models.encoder import Encoder
 from regard.models.step import Next
 
@@ -47,7 +48,7 @@ class Seq2Seq(nn.Module):
             {name: _table(vocabulary, width.get(name, config.embedding)) for name in tables[config.tied_embeddings]}
         )
         self.output_bias = nn.Parameter(torch.zeros(vocabulary))
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def embed(self, words: Int[Tensor, "*batch"], *roles: str) -> Float[Tensor, "*batch embedding"]:
         """The words' vectors from the first of these tables that the model has; padding is 0."""

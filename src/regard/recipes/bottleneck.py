@@ -13,7 +13,7 @@ import json
 import shlex
 import shutil
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,39 +24,43 @@ from rich.table import Table
 
 from regard.config import ModelConfig, Settings, TrainConfig
 from regard.data.corpus import Pair, example
-from regard.data.pairs import Pairs
 from regard.errors import UserError
 from regard.evaluation.lengths import LengthBin, by_length
 from regard.observe.terminal import matrix
-from regard.recipes.builtin import builtin_pairs, written
+from regard.recipes.builtin import as_pairs, builtin_pairs, written
+from regard.recipes.side_by_side import Run, train_side_by_side
 
 if TYPE_CHECKING:
     from regard.translator import Translation, Translator
 
 
+MODEL = ModelConfig(embedding=128, encoder_hidden=128, decoder_hidden=128, dropout=0.0)
+TRAINING = TrainConfig(
+    steps=1_150,  # fixed: a budget in minutes would give another model on another machine
+    epochs=1_000,
+    patience=1_000,
+    validate_every=575,
+    vocabulary=3_000,
+    learning_rate=3e-3,
+    warmup=100,
+    label_smoothing=0.0,
+    precision="float32",  # faster than bfloat16 at these sizes
+)
+
+
 @dataclass(frozen=True)
 class Sizes:
-    """How large the experiment is: by default what two cores do in five minutes and what shows the claim."""
+    """How large the experiment is: by default what two cores do in five minutes and what shows the claim.
 
-    train: int = 16_000  # sentences
+    Short sentences teach words and forms at little cost, long ones what to do with length.
+    """
+
+    train: tuple[tuple[int, tuple[int, int]], ...] = ((32_000, (2, 12)), (9_000, (2, 60)))  # sentences, source words
     valid: int = 100
     test: int = 100  # for each range of source lengths
     lengths: tuple[tuple[int, int], ...] = ((2, 10), (11, 20), (21, 30), (31, 60))  # source words, no punctuation
-    model: ModelConfig = field(
-        default_factory=lambda: ModelConfig(embedding=128, encoder_hidden=128, decoder_hidden=256, dropout=0.1)
-    )
-    # The number of updates is fixed: a budget in minutes would give another model on another machine.
-    training: TrainConfig = field(
-        default_factory=lambda: TrainConfig(
-            steps=800,
-            epochs=1_000,
-            patience=1_000,
-            validate_every=400,
-            vocabulary=3_000,
-            learning_rate=2e-3,
-            warmup=100,
-        )
-    )
+    model: ModelConfig = MODEL
+    training: TrainConfig = TRAINING
     beam: int = 1
 
 
@@ -75,6 +79,8 @@ def run(folder: Path, *, seed: int = 1, sizes: Sizes | None = None, console: Con
     Returns what is written to results.json: settings, seed, versions, BLEU by length with signatures, seconds.
     Raises UserError if the folder holds something that is not an earlier demo's.
     """
+    from regard.translator import load
+
     sizes, console, start = sizes or Sizes(), console or Console(highlight=False), time.monotonic()
     _prepare(folder)
     results: dict[str, Any] = {"recipe": "bottleneck", "finished": False, "seed": seed, "settings": asdict(sizes)}
@@ -85,15 +91,20 @@ def run(folder: Path, *, seed: int = 1, sizes: Sizes | None = None, console: Con
         "One squeezes the whole English sentence into one vector and writes French from that alone; the other may look "
         "back at every English word before it writes a French one."
     )
-    train, valid = builtin_pairs("train", sizes.train, seed), builtin_pairs("valid", sizes.valid, seed)
+    train = as_pairs([pair for count, words in sizes.train for pair in written("train", count, seed, words)])
+    valid = builtin_pairs("valid", sizes.valid, seed)
     test = {high: written("test", sizes.test, seed, (low, high)) for low, high in sizes.lengths}
     console.print(f"Built-in corpus: {len(train):,} pairs to train on, {sizes.test} of each length to judge with.")
+    console.print(f"Both train at once, {sizes.training.steps:,} steps each; a few minutes.\n")
+    training = time.monotonic()
+    runs = [Run(attention, _settings(attention, sizes, seed), folder / attention) for attention in SYSTEMS.values()]
+    train_side_by_side(runs, {"train": train, "valid": valid}, folder / "training", console)
+    results["training_seconds"] = round(time.monotonic() - training, 1)
     translators, bins = {}, {}
     for name, attention in SYSTEMS.items():
-        console.print(f"\nTraining: {name}", style="bold")
-        translators[name], seconds = _train(folder / attention, name, attention, sizes, seed, train, valid)
+        translators[name] = load(folder / attention)
         bins[name] = _judge(translators[name], test, sizes)
-        results[attention] = {"training_seconds": round(seconds, 1), "bleu_by_length": [_plain(b) for b in bins[name]]}
+        results[attention] = {"bleu_by_length": [_plain(b) for b in bins[name]]}
 
     console.print()
     console.rule("2. BLEU as sentences grow")
@@ -125,25 +136,15 @@ def _prepare(folder: Path) -> None:
             ours = False
         if not ours:
             raise UserError(f"{folder} exists and holds no earlier demo: choose another folder with --out")
-        for attention in SYSTEMS.values():
-            shutil.rmtree(folder / attention, ignore_errors=True)
+        for name in (*SYSTEMS.values(), "training"):
+            shutil.rmtree(folder / name, ignore_errors=True)
     elif folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: choose a folder with --out")
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def _train(
-    folder: Path, label: str, attention: str, sizes: Sizes, seed: int, train: Pairs, valid: Pairs
-) -> tuple[Translator, float]:
-    from regard.training import fit
-    from regard.translator import load
-
-    settings = Settings.from_mapping(
-        {"model": asdict(sizes.model) | {"attention": attention}, "train": asdict(sizes.training) | {"seed": seed}}
-    )
-    origin = {"corpus": "built-in", "train": sizes.train, "valid": sizes.valid, "seed": seed}
-    report = fit(settings, folder, train, valid, origin=origin, label=label)
-    return load(folder), report.seconds
+def _settings(attention: str, sizes: Sizes, seed: int) -> Settings:
+    return Settings(replace(sizes.model, attention=attention), replace(sizes.training, seed=seed))
 
 
 def _judge(translator: Translator, test: dict[int, list[Pair]], sizes: Sizes) -> list[LengthBin]:
@@ -195,7 +196,8 @@ def _say_what_next(folder: Path, seconds: float, console: Console) -> None:
         ("BLEU by length", "lengths.png, lengths.svg"),
         ("the attention matrix", "attention.png, attention.svg"),
         ("the translators", ", ".join(f"{attention}/" for attention in SYSTEMS.values())),
-        ("settings and figures", RESULTS),
+        ("sentences, settings", "training/"),
+        ("all figures", RESULTS),
     ):
         console.print(f"{what:<22}{folder}: {where}", highlight=False, markup=False, soft_wrap=True)
     console.print("\nNext:", style="bold")
