@@ -1,10 +1,11 @@
 """The model folder: what it holds, how it is written so that nothing is ever half there, and how it is read in safety.
 
-    config.json          format version, settings, what it was trained on and how well it did
+    config.json          format version, settings, and how well it did
     tokenizer.json       the subwords
     model.safetensors    the weights that did best on validation
     metrics.jsonl        a line per log entry
-    training/            what only `--resume` needs: the last checkpoint, TensorBoard's logs, the pairs left out
+    training/            what only `--resume` needs: the last checkpoint, where the pairs came from (paths of the machine
+                         it was trained on), TensorBoard's logs, the pairs left out
 
 Everything is JSON or safetensors: opening a folder from a stranger runs none of his code.
 """
@@ -30,6 +31,8 @@ CONFIG, TOKENIZER, WEIGHTS, METRICS, TRAINING = (
     "metrics.jsonl",
     "training",
 )
+
+ORIGIN = Path(TRAINING) / "data.json"
 
 
 def write(path: Path, content: bytes) -> None:
@@ -76,6 +79,19 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(version, int) or version > FORMAT:
         raise UserError(f"{folder}: format {version!r}, this regard reads up to {FORMAT}; update regard")
     return config
+
+
+def write_origin(folder: Path, origin: Mapping[str, Any]) -> None:
+    """Remember where the pairs came from, beside the checkpoint that needs them."""
+    write(folder / ORIGIN, (json.dumps(origin, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_origin(folder: Path) -> Any:
+    """What `write_origin` wrote; None if there is nothing to be read."""
+    try:
+        return json.loads((folder / ORIGIN).read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def write_weights(folder: Path, weights: Mapping[str, "Tensor"]) -> None:

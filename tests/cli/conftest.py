@@ -9,7 +9,7 @@ import pytest
 
 from regard.cli.app import main
 from regard.errors import UserError
-from regard.folder import write_config
+from regard.folder import write_config, write_origin
 
 
 @dataclass
@@ -103,7 +103,9 @@ def trainer(monkeypatch):
         module.calls.append(types.SimpleNamespace(**locals()))
         if not resume:
             folder.mkdir()
-            write_config(folder, {**settings.to_mapping(), "data": origin})
+            write_config(folder, settings.to_mapping())
+            (folder / "training").mkdir(exist_ok=True)
+            write_origin(folder, origin)
         if module.raises:
             raise module.raises
         return types.SimpleNamespace(

@@ -1,6 +1,5 @@
 """`regard train`: data, settings and resuming reach the trainer as given."""
 
-import json
 import shlex
 
 import pytest
@@ -112,8 +111,7 @@ def test_options_given_when_resuming_reach_the_trainer(regard, trainer, pairs, t
 
 def test_resuming_without_knowing_the_pairs_asks_for_them(regard, trainer, pairs, tmp_path):
     regard("train", pairs, "--out", tmp_path / "m")
-    config = json.loads((tmp_path / "m" / "config.json").read_text())
-    (tmp_path / "m" / "config.json").write_text(json.dumps(config | {"data": {}}))
+    (tmp_path / "m" / "training" / "data.json").write_text("{}")
     outcome = regard("train", "--resume", "--out", tmp_path / "m")
     assert (outcome.code, len(trainer.calls)) == (2, 1)
     assert "give them again" in outcome.err

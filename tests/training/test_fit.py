@@ -46,6 +46,7 @@ def test_it_learns_a_small_language_and_leaves_a_whole_folder(tmp_path):
     config = json.loads((tmp_path / "m" / "config.json").read_text())
     assert config["best_valid"]["step"] == report.best_valid["step"]
     assert config["pairs"] == {"train": 500, "valid": 40}
+    assert str(tmp_path) not in (tmp_path / "m" / "config.json").read_text()
 
 
 @pytest.mark.parametrize("stop_at", [7, 10, 23])

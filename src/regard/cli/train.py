@@ -13,7 +13,7 @@ from regard.cli.stopped import Stopped
 from regard.config import ModelConfig, Settings, TrainConfig
 from regard.data.pairs import Pairs, read_pairs
 from regard.errors import UserError
-from regard.folder import read_config, refuse_existing
+from regard.folder import read_config, read_origin, refuse_existing
 
 EXAMPLES = (
     "[bold]Examples[/bold]\n\n"
@@ -75,7 +75,7 @@ def train(
     saved = read_config(out) if resume else {}
     earlier = {section: saved[section] for section in SECTIONS if section in saved}
     settings = read_settings(earlier, _yaml(config) if config else {}, context.params)
-    origin = _origin(context.params, saved.get("data") if resume else None, out)
+    origin = _origin(context.params, read_origin(out) if resume else None, out)
     data, held_out = _read(origin)
 
     from regard.training import Interrupted, fit

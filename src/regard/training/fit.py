@@ -19,7 +19,7 @@ from regard.data.batches import BatchStream, Encoded
 from regard.data.pairs import Pairs
 from regard.data.tokenizer import Tokenizer
 from regard.errors import UserError
-from regard.folder import TOKENIZER, TRAINING, read_config, refuse_existing, write, write_config
+from regard.folder import TOKENIZER, TRAINING, read_config, refuse_existing, write, write_config, write_origin
 from regard.models.seq2seq import Seq2Seq
 from regard.training.checkpoint import SafeCheckpointIO, read_checkpoint
 from regard.training.memory import keep_freed_memory
@@ -96,7 +96,8 @@ def fit(
         validator = partial(_validator, tokenizer, valid_data, references, settings.train.batch_tokens)
         watch = Watch(folder, progress, settings.train.validate_every or per_epoch, settings.train.patience, validator)
         if not resume:
-            _write_config(folder, settings, module, train, valid, origin, None)
+            _write_config(folder, settings, module, train, valid, None)
+            write_origin(folder, origin or {})
         trainer = _trainer(settings, folder, watch, steps, start)
         keep_freed_memory()
         with StopOnInterrupt(watch), quiet_libraries():
@@ -104,7 +105,7 @@ def fit(
     standing = watch.standing
     if standing.stopped_because == "interrupted":
         raise Interrupted(f"saved after step {trainer.global_step} of {steps} in {folder}")
-    _write_config(folder, settings, module, train, valid, origin or read_config(folder).get("data"), standing.best)
+    _write_config(folder, settings, module, train, valid, standing.best)
     return FitReport(
         folder=folder,
         steps=trainer.global_step,
@@ -226,7 +227,6 @@ def _write_config(
     module: Translation,
     train: Pairs,
     valid: Pairs,
-    origin: dict[str, Any] | None,
     best: dict[str, Any] | None,
 ) -> None:
     write_config(
@@ -236,7 +236,6 @@ def _write_config(
             "torch": torch.__version__,
             **settings.to_mapping(),
             "vocabulary": module.model.vocabulary,
-            "data": origin or {},
             "pairs": {"train": len(train), "valid": len(valid)},
             "best_valid": best,
         },
