@@ -4,8 +4,8 @@
     tokenizer.json       the subwords
     model.safetensors    the weights that did best on validation
     metrics.jsonl        a line per log entry
-    training/            what only `--resume` needs: the last checkpoint, where the pairs came from (paths of the machine
-                         it was trained on), TensorBoard's logs, the pairs left out
+    training/            what only `--resume` needs: the last checkpoint, TensorBoard's logs, the pairs left out, and
+                         where the pairs came from (paths of the machine it was trained on)
 
 Everything is JSON or safetensors: opening a folder from a stranger runs none of his code.
 """
