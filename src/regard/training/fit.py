@@ -244,8 +244,8 @@ def _write_config(
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Keep Lightning's notices off the terminal: what a user should know, we say ourselves."""
-    loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric")]
+    """Keep the libraries' notices off the terminal: what a user should know, we say ourselves."""
+    loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric", "sacrebleu")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
