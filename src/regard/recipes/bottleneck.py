@@ -13,7 +13,7 @@ import json
 import shlex
 import shutil
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -144,7 +144,9 @@ def _prepare(folder: Path) -> None:
 
 
 def _settings(attention: str, sizes: Sizes, seed: int) -> Settings:
-    return Settings(replace(sizes.model, attention=attention), replace(sizes.training, seed=seed))
+    return Settings.from_mapping(
+        {"model": asdict(sizes.model) | {"attention": attention}, "train": asdict(sizes.training) | {"seed": seed}}
+    )
 
 
 def _judge(translator: Translator, test: dict[int, list[Pair]], sizes: Sizes) -> list[LengthBin]:
