@@ -1,6 +1,6 @@
 """`regard demo`: hands its folder and seed to the recipe, and ends well when stopped."""
 
-from regard.recipes import bottleneck
+from regard.recipes import bottleneck, side_by_side
 
 
 def test_folder_and_seed_reach_the_recipe(regard, trainer, tmp_path, monkeypatch):
@@ -12,7 +12,7 @@ def test_folder_and_seed_reach_the_recipe(regard, trainer, tmp_path, monkeypatch
 
 def test_an_interruption_says_how_to_start_again(regard, trainer, tmp_path, monkeypatch):
     def run(folder, *, seed):
-        raise trainer.Interrupted
+        raise side_by_side.Interrupted
 
     monkeypatch.setattr(bottleneck, "run", run)
     outcome = regard("demo", "--out", tmp_path / "d")
