@@ -12,7 +12,6 @@ from typing import Any, Literal, Self, TypeVar, Union, get_args, get_origin, get
 
 from regard.errors import UserError
 
-ATTENTIONS = ("none", "additive", "dot", "general", "local-m", "local-p")
 T = TypeVar("T")
 
 

@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from regard.config import ATTENTIONS, ModelConfig
+from regard.config import ModelConfig
 from regard.data.batches import make_batch
 from regard.data.tokenizer import BOS, EOS, PAD
 from regard.errors import UserError
@@ -11,6 +11,7 @@ from regard.models.seq2seq import Seq2Seq
 from regard.training.module import token_loss
 
 WORDS = 11
+ATTENTIONS = ("none", "additive", "dot", "general", "local-m", "local-p")
 
 
 def model(**settings):

@@ -33,7 +33,7 @@ class Source(NamedTuple):
 class Seq2Seq(nn.Module):
     """p(y | x) = Π_t softmax(E o_t + b)[y_t], with o_t from the decoder (`decoder.py`) and E the output's embeddings.
 
-    `source_words` and `target_words` are the vocabularies' sizes; with `tied_embeddings="all"` they are one vocabulary.
+    `vocabulary` is the number of subwords, which the two languages share.
     Sources: Cho 2014 and Sutskever 2014 (without attention), Bahdanau 2014, Luong 2015.
     """
 
