@@ -37,6 +37,7 @@ class ModelConfig:
     bidirectional: bool = True
     tied_embeddings: Literal["none", "target", "all"] = "all"
     dropout: float = 0.3
+    embedding_dropout: float | None = None  # of the words' vectors; None: the same
     window: int = 5  # D of local attention: source positions to each side of p_t
 
     def __post_init__(self) -> None:
@@ -44,6 +45,7 @@ class ModelConfig:
         for name in ("embedding", "encoder_hidden", "decoder_hidden", "layers", "window"):
             _check(self, name, getattr(self, name) >= 1, "at least 1")
         _check(self, "dropout", 0 <= self.dropout < 1, "from 0 up to, not including, 1")
+        _check(self, "embedding_dropout", 0 <= (self.embedding_dropout or 0) < 1, "from 0 up to, not including, 1")
 
     def resolved(self) -> Self:
         """The same settings with `order` and `input_feeding` decided."""

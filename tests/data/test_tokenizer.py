@@ -27,6 +27,14 @@ def test_elisions_and_punctuation_are_words(tokenizer):
     assert [word for word, _ in tokenizer.words(ids)] == ["J'", "adore", "l'", "apprentissage", "profond", "."]
 
 
+def test_a_character_by_its_name_stays_whole():
+    tokenizer = Tokenizer.train(["l&apos; homme dit &quot; oui &quot; .", "the man &apos;s hat"] * 20, 90)
+    ids, words = tokenizer.read("l&apos; homme &quot; &apos;s")
+    assert [word for word, _ in words] == ["l&apos;", "homme", "&quot;", "&apos;", "s"]
+    assert len(ids) == 5
+    assert tokenizer.decode(ids) == "l&apos; homme &quot; &apos;s"
+
+
 @given(st.lists(st.sampled_from(["I", "love", "l'", "J'", "chats", "zzz", "é", "</s>", "?", "12", "x-y", "☃", "▁"])))
 def test_every_piece_belongs_to_one_word(tokenizer, words):
     (ids,) = tokenizer.encode([" ".join(words)])

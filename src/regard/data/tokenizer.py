@@ -19,7 +19,8 @@ SPACE = "▁"
 UNKNOWN = "⁇"  # how a subword that is not in the vocabulary is shown
 
 WORD = Regex(
-    rf"{SPACE}?[\p{{L}}\p{{M}}]+['’](?=\p{{L}})"  # an elision before a letter: J' l' qu'
+    rf"{SPACE}?[\p{{L}}\p{{M}}]*&\p{{L}}+;"  # a character by its name, as Moses writes it: &quot; and l&apos;
+    rf"|{SPACE}?[\p{{L}}\p{{M}}]+['’](?=\p{{L}})"  # an elision before a letter: J' l' qu'
     rf"|{SPACE}?[\p{{L}}\p{{M}}]+|{SPACE}?\p{{N}}+|{SPACE}?[^{SPACE}\p{{L}}\p{{M}}\p{{N}}]|{SPACE}"
 )
 

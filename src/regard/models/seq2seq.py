@@ -49,10 +49,12 @@ class Seq2Seq(nn.Module):
         )
         self.output_bias = nn.Parameter(torch.zeros(vocabulary))
         self.dropout = Dropout(config.dropout)
+        of_words = config.embedding_dropout
+        self.embedding_dropout = Dropout(config.dropout if of_words is None else of_words)
 
     def embed(self, words: Int[Tensor, "*batch"], *roles: str) -> Float[Tensor, "*batch embedding"]:
         """The words' vectors from the first of these tables that the model has; padding is 0."""
-        return self.dropout(self._table(*roles)(words))
+        return self.embedding_dropout(self._table(*roles)(words))
 
     def encode(self, source: Int[Tensor, "batch source"], lengths: Int[Tensor, " batch"]) -> Source:
         """Encode sentences and prepare them for attention, once."""
