@@ -71,12 +71,13 @@ class TrainConfig:
     weight_decay: float = 0.0
     validate_every: int | None = None  # steps; None: once an epoch
     patience: int = 8  # validations without a better BLEU before stopping
+    average: int = 5  # the last validations whose weights' mean becomes the model, if its BLEU is no lower; 1: none
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where the processor multiplies it
     seed: int = 1
 
     def __post_init__(self) -> None:
         _check_choices(self)
-        for name in ("epochs", "batch_tokens", "max_tokens", "patience"):
+        for name in ("epochs", "batch_tokens", "max_tokens", "patience", "average"):
             _check(self, name, getattr(self, name) >= 1, "at least 1")
         for name in ("steps", "validate_every"):
             _check(self, name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1, or nothing")

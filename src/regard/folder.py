@@ -2,10 +2,11 @@
 
     config.json          format version, settings, and how well it did
     tokenizer.json       the subwords
-    model.safetensors    the weights that did best on validation
+    model.safetensors    the weights that did best on validation, of one step or the mean of several
     metrics.jsonl        a line per log entry
-    training/            what only `--resume` needs: the last checkpoint, TensorBoard's logs, the pairs left out, and
-                         where the pairs came from (paths of the machine it was trained on)
+    training/            what only `--resume` needs: the last checkpoint, the weights of the last validations,
+                         TensorBoard's logs, the pairs left out, and where the pairs came from (paths of the machine
+                         it was trained on)
 
 Everything is JSON or safetensors: opening a folder from a stranger runs none of his code.
 """
@@ -95,15 +96,20 @@ def read_origin(folder: Path) -> Any:
 
 
 def write_weights(folder: Path, weights: Mapping[str, "Tensor"]) -> None:
-    """Write the weights as safetensors; a tensor that several names share is written under each."""
-    from safetensors.torch import save
-
-    write(folder / WEIGHTS, save({name: tensor.detach().clone().contiguous() for name, tensor in weights.items()}))
+    """Write the weights as safetensors."""
+    write_tensors(folder / WEIGHTS, weights)
 
 
 def read_weights(folder: Path) -> dict[str, "Tensor"]:
     """Read the weights; UserError if the file is missing or damaged."""
     return read_tensors(folder / WEIGHTS)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, "Tensor"]) -> None:
+    """Write tensors as one safetensors file; one that several names share is written under each."""
+    from safetensors.torch import save
+
+    write(path, save({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}))
 
 
 def read_tensors(path: Path) -> dict[str, "Tensor"]:

@@ -20,7 +20,7 @@ def test_pairs_alone_are_enough(regard, trainer, pairs, tmp_path, monkeypatch):
     assert (call.settings.model, call.settings.train) == (ModelConfig(), TrainConfig())
     assert (str(call.folder), call.resume, call.quiet) == ("regard-model", False, False)
     assert "stopped: all steps done" in outcome.out
-    assert "Best at step 5: validation BLEU 12.50 (greedy)  tok:13a" in outcome.out
+    assert "Best: step 5: validation BLEU 12.50 (greedy)  tok:13a" in outcome.out
     assert "regard translate --model regard-model" in outcome.out
 
 

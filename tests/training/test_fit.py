@@ -13,6 +13,7 @@ from regard.folder import read_weights
 from regard.training import Interrupted, fit
 from regard.training.fit import hold_out
 from regard.training.module import rate
+from regard.training.snapshots import Snapshots
 from regard.training.watch import Watch
 
 WORDS = {"red": "rouge", "cat": "chat", "dog": "chien", "sees": "voit", "the": "le", "small": "petit", "and": "et"}
@@ -42,7 +43,7 @@ def test_it_learns_a_small_language_and_leaves_a_whole_folder(tmp_path):
     assert "version:2" in report.best_valid["signature"]
     names = {path.name for path in (tmp_path / "m").iterdir()}
     assert names == {"config.json", "tokenizer.json", "model.safetensors", "metrics.jsonl", "training"}
-    assert [entry["step"] for entry in log(tmp_path / "m")] == [50, 100, 125, 150, 200, 250, 250]
+    assert [entry["step"] for entry in log(tmp_path / "m")] == [50, 100, 125, 150, 200, 250, 250, 250]
     config = json.loads((tmp_path / "m" / "config.json").read_text())
     assert config["best_valid"]["step"] == report.best_valid["step"]
     assert config["pairs"] == {"train": 500, "valid": 40}
@@ -80,11 +81,42 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(tmp_path, monkeypatch, stop_a
 
 def test_patience_ends_a_run_and_the_best_model_stays(tmp_path):
     report = fit(
-        settings(learning_rate=1e-9, patience=2, validate_every=5), tmp_path / "m", pairs(100), pairs(10, 1), quiet=True
+        settings(learning_rate=1e-9, patience=2, validate_every=5, average=1),
+        tmp_path / "m",
+        pairs(100),
+        pairs(10, 1),
+        quiet=True,
     )
     assert report.steps == 15
     assert report.stopped_because == "2 validations without a better BLEU"
     assert report.best_valid["step"] == 5
+
+
+def test_the_mean_of_the_last_weights_is_the_model_where_it_is_no_worse(tmp_path, monkeypatch, capsys):
+    report = fit(settings(average=3, validate_every=5), tmp_path / "m", pairs(100), pairs(10, 1))
+    said = capsys.readouterr().err
+    snapshots = Snapshots(tmp_path / "m")
+    mean, model = snapshots.mean([20, 25, 30]), read_weights(tmp_path / "m")
+    *single, averaged = [entry for entry in log(tmp_path / "m") if "valid_bleu" in entry]
+    assert averaged["averaged"] == [20, 25, 30]
+    assert averaged["step"] == 30
+    assert "mean of the weights of steps 20, 25, 30: validation loss" in said
+    best = max(entry["valid_bleu"] for entry in single)
+    kept = averaged["valid_bleu"] >= best
+    assert report.best_valid["valid_bleu"] == max(best, averaged["valid_bleu"])
+    assert report.best_valid.get("averaged") == ([20, 25, 30] if kept else None)
+    assert ("which is the model" in said) == kept
+    wanted = mean if kept else snapshots.read(report.best_valid["step"])
+    assert all(torch.equal(model[name], wanted[name]) for name in wanted)
+    assert json.loads((tmp_path / "m" / "config.json").read_text())["best_valid"] == report.best_valid
+
+
+def test_a_mean_that_is_worse_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(Snapshots, "mean", lambda self, steps: {k: v * 0 for k, v in self.read(steps[0]).items()})
+    report = fit(settings(steps=150, validate_every=50), tmp_path / "m", pairs(300), pairs(20, 1), quiet=True)
+    assert "averaged" not in report.best_valid
+    best = Snapshots(tmp_path / "m").read(report.best_valid["step"])
+    assert all(torch.equal(tensor, best[name]) for name, tensor in read_weights(tmp_path / "m").items())
 
 
 def test_what_a_run_cannot_use_is_said_before_it_starts(tmp_path):

@@ -89,9 +89,10 @@ def train(
         f"stopped: {report.stopped_because}"
     )
     if best := report.best_valid:
-        typer.echo(
-            f"Best at step {best['step']:,}: validation BLEU {best['valid_bleu']:.2f} (greedy)  {best['signature']}"
+        which = (
+            f"steps {', '.join(map(str, best['averaged']))}, averaged" if "averaged" in best else f"step {best['step']}"
         )
+        typer.echo(f"Best: {which}: validation BLEU {best['valid_bleu']:.2f} (greedy)  {best['signature']}")
     typer.echo(f"The translator is in {report.folder}. Next:")
     typer.echo(f'  regard translate --model {shlex.quote(str(out))} --show "A sentence to translate"')
 

@@ -22,6 +22,7 @@ from regard.errors import UserError
 from regard.folder import TOKENIZER, TRAINING, read_config, refuse_existing, write, write_config, write_origin
 from regard.models.seq2seq import Seq2Seq
 from regard.training.checkpoint import SafeCheckpointIO, read_checkpoint
+from regard.training.finish import average_last
 from regard.training.memory import keep_freed_memory
 from regard.training.module import Translation
 from regard.training.progress import TrainingProgress
@@ -40,7 +41,8 @@ class Interrupted(Exception):
 class FitReport:
     """What a run came to.
 
-    `best_valid` holds step, valid_loss (nats per token), valid_perplexity, valid_bleu (greedy) and signature.
+    `best_valid` holds step, valid_loss (nats per token), valid_perplexity, valid_bleu (greedy) and signature, and in
+    `averaged` the steps whose weights the model is the mean of, if it is one.
     """
 
     folder: Path
@@ -94,7 +96,9 @@ def fit(
         _say_left_out(folder, progress, train, data, valid, valid_data, settings.train.max_tokens)
         references = _kept(valid.target, valid_data)
         validator = partial(_validator, tokenizer, valid_data, references, settings.train.batch_tokens)
-        watch = Watch(folder, progress, settings.train.validate_every or per_epoch, settings.train.patience, validator)
+        train_config = settings.train
+        every = train_config.validate_every or per_epoch
+        watch = Watch(folder, progress, every, train_config.patience, train_config.average, validator)
         if not resume:
             _write_config(folder, settings, module, train, valid, None)
             write_origin(folder, origin or {})
@@ -102,7 +106,9 @@ def fit(
         keep_freed_memory()
         with StopOnInterrupt(watch), quiet_libraries():
             trainer.fit(module, train_dataloaders=stream, ckpt_path=str(folder / CHECKPOINT) if resume else None)
-    standing = watch.standing
+            standing = watch.standing
+            if standing.stopped_because != "interrupted":
+                average_last(watch, trainer, module)
     if standing.stopped_because == "interrupted":
         raise Interrupted(f"saved after step {trainer.global_step} of {steps} in {folder}")
     _write_config(folder, settings, module, train, valid, standing.best)

@@ -22,6 +22,10 @@ class Scores(NamedTuple):
     bleu: float
     signature: str
 
+    def entry(self) -> dict[str, float]:
+        """The numbers, as the log names them."""
+        return {"valid_loss": self.loss, "valid_perplexity": self.perplexity, "valid_bleu": self.bleu}
+
 
 @torch.no_grad()
 def validate(

@@ -6,6 +6,7 @@ have done.
 
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -14,10 +15,11 @@ from typing import Any
 import lightning
 
 from regard.data.batches import Batch
-from regard.folder import METRICS, TRAINING, write_weights
+from regard.folder import METRICS, TRAINING
 from regard.training.logs import JsonLog
 from regard.training.module import Translation
 from regard.training.progress import TrainingProgress
+from regard.training.snapshots import Snapshots
 from regard.training.validation import Scores
 
 LOG_EVERY = 50  # steps
@@ -34,14 +36,28 @@ class Standing:
     seconds: float = 0.0
     stopped_because: str = ""
     recent: list[float] = field(default_factory=list)  # losses since the last log entry
+    validated: list[int] = field(default_factory=list)  # the last validations' steps, whose weights are kept
+
+    def needs(self) -> set[int]:
+        """The steps whose weights the run may still want."""
+        return {*self.validated, *([self.best["step"]] if self.best else [])}
 
 
 class Watch(lightning.Callback):
     """Logs every `LOG_EVERY` steps; at every `validate_every` validates, keeps the best model and a checkpoint."""
 
-    def __init__(self, folder: Path, progress: TrainingProgress, validate_every: int, patience: int, validator: Any):
+    def __init__(
+        self,
+        folder: Path,
+        progress: TrainingProgress,
+        validate_every: int,
+        patience: int,
+        average: int,
+        validator: Callable[[Translation], Scores],
+    ):
         self.folder, self.progress, self.validator = folder, progress, validator
-        self.validate_every, self.patience = validate_every, patience
+        self.validate_every, self.patience, self.average = validate_every, patience, average
+        self.snapshots = Snapshots(folder)
         self.standing = Standing()
         self.interrupted = False
         self._log: JsonLog | None = None
@@ -94,23 +110,26 @@ class Watch(lightning.Callback):
         recent, self.standing.recent = self.standing.recent, []
         entry = {"loss": sum(recent) / len(recent), "learning_rate": rate}
         spent = {"tokens": self.standing.tokens, "seconds": round(self.standing.seconds, 3)}  # on all steps so far
-        self._record(trainer, step, entry, tokens_per_second=round(self._speed, 1), **spent)
+        self.record(trainer, step, entry, tokens_per_second=round(self._speed, 1), **spent)
 
-    def _record(self, trainer: lightning.Trainer, step: int, entry: dict[str, Any], **more: Any) -> None:
+    def record(self, trainer: lightning.Trainer, step: int, entry: dict[str, Any], **more: Any) -> None:
+        """An entry in the log, its numbers in TensorBoard as well."""
         assert self._log is not None
         self._log.write(step, {**entry, **more})
         if trainer.logger is not None:
             trainer.logger.log_metrics({k: v for k, v in (entry | more).items() if isinstance(v, float)}, step)
 
     def _validate(self, trainer: lightning.Trainer, module: Translation, step: int) -> None:
-        scores: Scores = self.validator(module)
-        entry = {"valid_loss": scores.loss, "valid_perplexity": scores.perplexity, "valid_bleu": scores.bleu}
-        self._record(trainer, step, entry)
+        scores = self.validator(module)
+        entry = scores.entry()
+        self.record(trainer, step, entry)
         standing = self.standing
+        self.snapshots.write(step, module.model.state_dict())
+        standing.validated = [*standing.validated, step][-self.average :]
         better = standing.best is None or scores.bleu > standing.best["valid_bleu"]
         if better:
             standing.best, standing.since_best = {"step": step, **entry, "signature": scores.signature}, 0
-            write_weights(self.folder, module.model.state_dict())
+            self.snapshots.publish(step)
         else:
             standing.since_best += 1
         self.progress.say(
@@ -123,6 +142,7 @@ class Watch(lightning.Callback):
         elif step == trainer.max_steps:
             standing.stopped_because = "all steps done"
         self.save(trainer)
+        self.snapshots.keep(standing.needs())
 
 
 class StopOnInterrupt:

@@ -1,0 +1,31 @@
+"""What becomes the model when the steps are done: the best validation's weights, or the mean of the last ones'."""
+
+import lightning
+
+from regard.folder import write_weights
+from regard.training.module import Translation
+from regard.training.watch import Watch
+
+
+def average_last(watch: Watch, trainer: lightning.Trainer, module: Translation) -> None:
+    """Judge the mean of the last validations' weights as each of them was judged; if it is no worse, it is the model.
+
+    Patience and the best step are those of single validations; only the outcome changes.
+    """
+    standing = watch.standing
+    steps = standing.validated
+    if len(steps) < 2 or standing.best is None:
+        return
+    module.model.load_state_dict(watch.snapshots.mean(steps))
+    scores = watch.validator(module.to(trainer.strategy.root_device))
+    entry = scores.entry()
+    watch.record(trainer, steps[-1], entry, averaged=steps)
+    kept = scores.bleu >= standing.best["valid_bleu"]
+    watch.progress.say(
+        f"mean of the weights of steps {', '.join(map(str, steps))}: validation loss {scores.loss:.3f}, "
+        f"BLEU {scores.bleu:.2f} (greedy), "
+        + ("which is the model" if kept else f"so the model is step {standing.best['step']}'s")
+    )
+    if kept:
+        write_weights(watch.folder, module.model.state_dict())
+        standing.best = {"step": steps[-1], "averaged": steps, **entry, "signature": scores.signature}
