@@ -89,6 +89,11 @@ class Tokenizer:
             places.setdefault(word, []).append(place)
         return encoding.ids, [(sentence[slice(*spans[word])].strip(), places[word]) for word in spans]
 
+    def spans(self, sentence: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """A sentence's subword numbers, and where in it each begins and ends; the blank before it may be counted in."""
+        encoding = self._engine.encode(sentence)
+        return encoding.ids, encoding.offsets
+
     def decode(self, ids: Sequence[int]) -> str:
         """The sentence that the subwords spell; begin, end and padding say nothing."""
         return "".join(self.pieces(ids)).replace(SPACE, " ").strip()
