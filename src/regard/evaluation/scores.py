@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 from regard.errors import UserError
 
@@ -33,13 +34,8 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str], *, tokenize: str 
     Raises UserError for lists of different length, for nothing to score, and for an unknown tokeniser.
     Source: Papineni 2002; Post 2018 for the signature.
     """
-    sacrebleu = _sacrebleu()
-    _check(hypotheses, references)
-    known = sorted(set(sacrebleu.metrics.BLEU.TOKENIZERS))
-    if tokenize not in known:
-        raise UserError(f"unknown BLEU tokeniser {tokenize!r}: choose one of {', '.join(known)}")
-    # force: sacreBLEU warns of tokenised text, which is what "none" is for.
-    metric = sacrebleu.metrics.BLEU(tokenize=tokenize, force=tokenize == "none")
+    check_sentences(hypotheses, references)
+    metric = bleu_metric(tokenize)
     result = metric.corpus_score(list(hypotheses), [list(references)])
     return Score("BLEU", float(result.score), str(metric.get_signature()))
 
@@ -51,22 +47,33 @@ def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
     Raises UserError for lists of different length and for nothing to score.
     Source: Popović 2015.
     """
-    sacrebleu = _sacrebleu()
-    _check(hypotheses, references)
-    metric = sacrebleu.metrics.CHRF()
+    check_sentences(hypotheses, references)
+    metric = sacrebleu().metrics.CHRF()
     result = metric.corpus_score(list(hypotheses), [list(references)])
     return Score("chrF2", float(result.score), str(metric.get_signature()))
 
 
-def _sacrebleu() -> ModuleType:
+def bleu_metric(tokenize: str, **options: Any) -> Any:
+    """sacreBLEU's BLEU with a tokeniser; UserError, naming those there are, for an unknown one."""
+    metric = sacrebleu().metrics.BLEU
+    known = sorted(set(metric.TOKENIZERS))
+    if tokenize not in known:
+        raise UserError(f"unknown BLEU tokeniser {tokenize!r}: choose one of {', '.join(known)}")
+    # force: sacreBLEU warns of tokenised text, which is what "none" is for.
+    return metric(**{"tokenize": tokenize, "force": tokenize == "none"} | options)
+
+
+def sacrebleu() -> ModuleType:
+    """The library; UserError where it is not installed."""
     try:
-        import sacrebleu
+        import sacrebleu as library
     except ImportError:
         raise UserError('BLEU and chrF need sacreBLEU, which is not here: pip install "regard[train]"') from None
-    return sacrebleu
+    return library
 
 
-def _check(hypotheses: Sequence[str], references: Sequence[str]) -> None:
+def check_sentences(hypotheses: Sequence[str], references: Sequence[str]) -> None:
+    """UserError unless there are as many hypotheses as references, and at least one."""
     if isinstance(hypotheses, str) or isinstance(references, str):
         raise UserError("hypotheses and references are lists of sentences, not one string: put it in a list")
     if len(hypotheses) != len(references):
