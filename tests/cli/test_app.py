@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 from regard.cli.app import app
 
+COMMANDS = ("demo", "train", "translate", "evaluate", "compare", "align")
+
 
 def process(*arguments, **kwargs):
     return subprocess.run(
@@ -26,10 +28,10 @@ def test_help_names_the_commands_and_imports_nothing_heavy():
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0, ran.stderr
-    assert all(command in ran.stdout for command in ("demo", "train", "translate", "evaluate"))
+    assert all(command in ran.stdout for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "translate", "evaluate"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(command):
     result = CliRunner().invoke(app, [command, "--help"])
     assert result.exit_code == 0

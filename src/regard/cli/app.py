@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from regard.cli import demo, evaluate, train, translate
+from regard.cli import align, compare, demo, evaluate, train, translate
 from regard.cli.stopped import Stopped
 from regard.errors import UserError
 
@@ -25,7 +25,7 @@ app = typer.Typer(
     epilog="Start with [bold]regard demo[/bold]; then [bold]regard train pairs.tsv[/bold] on your own sentence pairs.",
     rich_markup_mode="rich",
 )
-for command in (demo.demo, train.train, translate.translate, evaluate.evaluate):
+for command in (demo.demo, train.train, translate.translate, evaluate.evaluate, compare.compare, align.align):
     app.command(no_args_is_help=False, epilog=getattr(sys.modules[command.__module__], "EXAMPLES", None))(command)
 
 

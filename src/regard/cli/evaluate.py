@@ -1,16 +1,34 @@
-"""`regard evaluate`: BLEU and chrF with their signatures, and BLEU by source length."""
+"""`regard evaluate`: BLEU and chrF with their signatures, BLEU by source length, and alignment error where asked."""
 
 from __future__ import annotations
 
-import json
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from regard.cli.options import DEFAULT_MODEL, ModelFolder, PairsFile, SourceFile, TargetFile, builtin
-from regard.data.pairs import read_pairs
+from regard.cli.align import exact_translator, gold_lines, link_pairs, plain_alignment, score_links
+from regard.cli.options import (
+    DEFAULT_MODEL,
+    EDGES,
+    Beam,
+    Edges,
+    GoldFile,
+    GoldFrom,
+    JsonFile,
+    Minimum,
+    ModelFolder,
+    PairsFile,
+    Rule,
+    SourceFile,
+    TargetFile,
+    Tokenize,
+    check_folder_of,
+    length_edges,
+    lines_in,
+    test_pairs,
+    write_json,
+)
 from regard.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,7 +38,8 @@ EXAMPLES = (
     "[bold]Examples[/bold]\n\n"
     "regard evaluate test.tsv --model en-fr\n\n"
     "regard evaluate --source test.en --target test.fr --model en-fr --json scores.json\n\n"
-    "regard evaluate --source test.tok.en --target test.tok.fr --tokenize none"
+    "regard evaluate --source test.tok.en --target test.tok.fr --tokenize none\n\n"
+    "regard evaluate --source a.en --target a.fr --gold a.gold --gold-from 1"
 )
 
 
@@ -29,33 +48,35 @@ def evaluate(
     source: SourceFile = None,
     target: TargetFile = None,
     model: ModelFolder = DEFAULT_MODEL,
-    beam: Annotated[int, typer.Option(min=1, help="Hypotheses kept while searching; 1 is greedy.")] = 5,
-    tokenize: Annotated[
-        str, typer.Option(help="sacreBLEU's tokeniser: 13a for plain text, none for text that is tokenised.")
-    ] = "13a",
-    edges: Annotated[
-        str, typer.Option(metavar="N,N,...", help="Where the bins of source length end, in words.")
-    ] = "10,20,30,40,60",
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the results there too.")
-    ] = None,
+    beam: Beam = 5,
+    tokenize: Tokenize = "13a",
+    edges: Edges = EDGES,
+    gold: GoldFile = None,
+    gold_from: GoldFrom = 0,
+    rule: Rule = "target",
+    minimum: Minimum = 0.0,
+    json_file: JsonFile = None,
 ) -> None:
-    """Score a model on sentence pairs; without a file, on the built-in corpus' test split."""
-    bounds = _edges(edges)
-    if json_file and not json_file.absolute().parent.is_dir():
-        raise UserError(f"--json {json_file}: there is no folder {json_file.absolute().parent}: make it first")
+    """Score a model on sentence pairs; without a file, on the built-in corpus' test split.
+
+    With gold links, also the alignment error of its attention on the pairs as they are.
+    """
+    bounds = length_edges(edges)
+    check_folder_of("--json", json_file)
     from regard.evaluation.lengths import by_length
+    from regard.evaluation.link_rules import LinkRule
     from regard.evaluation.scores import bleu, chrf
     from regard.translator import load
 
     # What is wrong with the options, or missing, is said before the work and not after it.
     bleu(["x"], ["x"], tokenize=tokenize)
     by_length([], [], [], bounds)
+    chosen = LinkRule(rule, minimum)  # type: ignore[arg-type]
+    if gold and not (pairs or source or target):
+        raise UserError("--gold: give the pairs whose links these are, as PAIRS.TSV or by --source and --target")
     translator = load(model)
-    if pairs or source or target:
-        data, name = read_pairs(pairs, source=source, target=target), str(pairs or f"{source}, {target}")
-    else:
-        data, name = builtin("test"), "built-in corpus, test split"
+    data, name = test_pairs(pairs, source, target)
+    wanted = gold_lines(gold, lines_in(data)) if gold else None
     start = time.monotonic()
     found = translator.translate(data.source, beam=beam, attention=False, progress=True)
     seconds = time.monotonic() - start
@@ -67,35 +88,29 @@ def evaluate(
     typer.echo(f"{name}: {len(texts):,} sentences, beam {beam}, {seconds:.1f} s")
     for score in scores:
         typer.echo(str(score))
+    aligned = None
+    if gold and wanted is not None:
+        aligned = score_links(link_pairs(exact_translator(model), data, chosen), data, wanted, gold, gold_from)
+        typer.echo(f"{aligned}, rule: {chosen}")
     typer.echo("\nsource words   sentences    BLEU")
     for part in bins:
-        typer.echo(f"{part.label:<12}{part.sentences:>12,}  {_bleu(part):>6}")
+        typer.echo(f"{part.label:<12}{part.sentences:>12,}  {bleu_of(part):>6}")
     if json_file:
-        json_file.write_text(
-            json.dumps(
-                {
-                    "model": str(model), "data": name, "sentences": len(texts), "beam": beam,
-                    "seconds": round(seconds, 2), "scores": {s.name: _plain(s) for s in scores},
-                    "by_length": [{"words": p.label, "sentences": p.sentences, **_plain(p.bleu)} for p in bins],
-                },
-                indent=2, ensure_ascii=False,
-            ) + "\n",
-            encoding="utf-8",
-        )  # fmt: skip
+        content = {
+            "model": str(model), "data": name, "sentences": len(texts), "left_out": list(data.blank), "beam": beam,
+            "seconds": round(seconds, 2), "scores": {s.name: plain(s) for s in scores},
+            "by_length": [{"words": p.label, "sentences": p.sentences, **plain(p.bleu)} for p in bins],
+        }  # fmt: skip
+        write_json(json_file, content | ({"alignment": plain_alignment(aligned)} if aligned else {}))
 
 
-def _edges(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UserError(f"--edges {text}: expected whole numbers that grow, such as 10,20,30") from None
-
-
-def _bleu(part: LengthBin) -> str:
+def bleu_of(part: LengthBin) -> str:
+    """A bin's BLEU as text."""
     return "none" if part.bleu is None else f"{part.bleu.value:.2f}"
 
 
-def _plain(score: Any) -> dict[str, Any]:
+def plain(score: Any) -> dict[str, Any]:
+    """A score for JSON, with its signature."""
     if score is None:
         return {"value": None, "signature": None}
     return {"value": score.value, "signature": score.signature}

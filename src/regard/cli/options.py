@@ -1,13 +1,17 @@
-"""What several commands ask for in the same words: the model's folder, and sentence pairs in one file or in two."""
+"""What several commands ask for in the same words: a model's folder, sentence pairs, how to score, where results go."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from regard.data.pairs import Pairs
+from regard.data.pairs import Pairs, read_pairs
+from regard.errors import UserError
+from regard.folder import write
 
 DEFAULT_MODEL = Path("regard-model")
 
@@ -18,6 +22,27 @@ PairsFile = Annotated[
 ]
 SourceFile = Annotated[Path | None, typer.Option("--source", metavar="FILE", help="Source sentences, one a line.")]
 TargetFile = Annotated[Path | None, typer.Option("--target", metavar="FILE", help="Their translations, line by line.")]
+Beam = Annotated[int, typer.Option(min=1, help="Hypotheses kept while searching; 1 is greedy.")]
+Tokenize = Annotated[
+    str, typer.Option(help="sacreBLEU's tokeniser: 13a for plain text, none for text that is tokenised.")
+]
+Edges = Annotated[str, typer.Option(metavar="N,N,...", help="Where the bins of source length end, in words.")]
+EDGES = "10,20,30,40,60"
+JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the results there too.")]
+GoldFile = Annotated[
+    Path | None, typer.Option("--gold", metavar="FILE", help="Gold links, a line a pair: 0-0 sure, 0p0 possible.")
+]
+GoldFrom = Annotated[
+    int, typer.Option(min=0, max=1, help="The number that file gives the first word; the shared tasks' count from 1.")
+]
+Rule = Annotated[
+    str,
+    typer.Option(
+        help="Which weights are links: each target word's largest (target), each source word's (source), both, "
+        "either, all."
+    ),
+]
+Minimum = Annotated[float, typer.Option(min=0, max=1, help="A smaller weight is no link.")]
 
 
 def builtin(split: Literal["train", "valid", "test"]) -> Pairs:
@@ -26,3 +51,53 @@ def builtin(split: Literal["train", "valid", "test"]) -> Pairs:
 
     typer.echo(f"No file given: using the {split} split of the built-in English–French corpus.", err=True)
     return builtin_pairs(split)
+
+
+def test_pairs(pairs: Path | None, source: Path | None, target: Path | None) -> tuple[Pairs, str]:
+    """The pairs to judge on and what to call them; the built-in corpus' test split where no file is given."""
+    if not (pairs or source or target):
+        return builtin("test"), "built-in corpus, test split"
+    data = read_pairs(pairs, source=source, target=target)
+    if data.blank:
+        typer.echo(f"left out of {lines_in(data):,} pairs, a side being blank: {some_lines(data.blank)}", err=True)
+    return data, str(pairs or f"{source}, {target}")
+
+
+def lines_in(data: Pairs) -> int:
+    """How many lines the file had, those left out as well."""
+    return len(data) + len(data.blank)
+
+
+def some_lines(numbers: Sequence[int]) -> str:
+    """How many lines, and the first of them by number."""
+    first = ", ".join(map(str, numbers[:5])) + (", ..." if len(numbers) > 5 else "")
+    return f"{len(numbers):,} ({'line' if len(numbers) == 1 else 'lines'} {first})"
+
+
+def length_edges(text: str) -> list[int]:
+    """The bins' last lengths, from `10,20,30`."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UserError(f"--edges {text}: expected whole numbers that grow, such as 10,20,30") from None
+
+
+def check_folder_of(option: str, path: Path | None) -> None:
+    """UserError, before the work and not after it, where a result could not be written."""
+    if path and not path.absolute().parent.is_dir():
+        raise UserError(f"{option} {path}: there is no folder {path.absolute().parent}: make it first")
+    if path and path.is_dir():
+        raise UserError(f"{option} {path}: is a folder; name a file")
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Results as JSON, written whole or not at all."""
+    write_whole(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Text as UTF-8, written whole or not at all; UserError where it cannot be."""
+    try:
+        write(path, text.encode())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({(error.strerror or str(error)).lower()})") from None
