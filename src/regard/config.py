@@ -63,21 +63,25 @@ class TrainConfig:
     batch_tokens: int = 2048  # source or target tokens a batch holds at most, padding counted
     vocabulary: int = 8000  # subwords, shared by the two languages
     max_tokens: int = 100  # a longer side leaves the pair out, counted and named
+    accumulate: int = 1  # batches whose gradients make one step, as one batch of all their tokens would
     learning_rate: float = 1e-3  # Adam's, at its peak
     warmup: int = 400  # steps to the peak, linear
-    final_rate: float = 0.05  # the share of the peak that is left at the last step, along a cosine
+    schedule: Literal["cosine", "linear", "inverse-sqrt", "constant", "plateau"] = "cosine"  # after the warm-up
+    final_rate: float = 0.05  # cosine and linear: the share of the peak that is left at the last step
     clip: float = 1.0  # gradient norm
     label_smoothing: float = 0.1
     weight_decay: float = 0.0
     validate_every: int | None = None  # steps; None: once an epoch
-    patience: int = 8  # validations without a better BLEU before stopping
-    average: int = 5  # the last validations whose weights' mean becomes the model, if its BLEU is no lower; 1: none
+    metric: Literal["bleu", "loss"] = "bleu"  # which validation is the best: greedy BLEU, or loss per token
+    patience: int = 8  # validations in a row without a better one before stopping
+    average: int = 5  # the last validations whose weights' mean becomes the model, if it is no worse; 1: none
+    checkpoint_every: int = 500  # steps; a run that is killed loses no more than so many
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where the processor multiplies it
     seed: int = 1
 
     def __post_init__(self) -> None:
         _check_choices(self)
-        for name in ("epochs", "batch_tokens", "max_tokens", "patience", "average"):
+        for name in ("epochs", "batch_tokens", "max_tokens", "accumulate", "patience", "average", "checkpoint_every"):
             _check(self, name, getattr(self, name) >= 1, "at least 1")
         for name in ("steps", "validate_every"):
             _check(self, name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1, or nothing")

@@ -33,12 +33,13 @@ CONFIG, TOKENIZER, WEIGHTS, METRICS, TRAINING = (
     "training",
 )
 
+PARTIAL = ".partial"
 ORIGIN = Path(TRAINING) / "data.json"
 
 
 def write(path: Path, content: bytes) -> None:
     """Replace a file whole or not at all: a temporary file beside it, flushed to the disk, then renamed over it."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -50,6 +51,13 @@ def write(path: Path, content: bytes) -> None:
         Path(temporary).unlink(missing_ok=True)
         raise
     _flush_folder(path.parent)
+
+
+def sweep(folder: Path) -> None:
+    """Delete what `write` had not finished in a model folder when its process was killed."""
+    for place in (folder, folder / TRAINING):
+        for path in place.glob(f".*{PARTIAL}"):
+            path.unlink(missing_ok=True)
 
 
 def refuse_existing(folder: Path) -> None:

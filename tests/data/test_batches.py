@@ -34,14 +34,32 @@ def test_epochs_differ_and_seeds_differ():
     assert plans[0] != plans[2]
 
 
-@given(lengths, st.integers(0, 20))
-def test_a_stream_from_step_n_is_the_stream_without_its_first_n(sizes, start):
+@given(lengths, st.integers(0, 20), st.integers(1, 3))
+def test_a_stream_from_step_n_is_the_stream_without_its_first_n(sizes, start, accumulate):
     data = encoded(sizes)
-    whole = list(islice(BatchStream(data, 50, 3), start + 4))
-    later = list(islice(BatchStream(data, 50, 3, start), 4))
+    whole = list(islice(BatchStream(data, 50, 3, accumulate=accumulate), start + 4))
+    later = list(islice(BatchStream(data, 50, 3, start=start, accumulate=accumulate), 4))
     for a, b in zip(whole[start:], later, strict=True):
-        assert torch.equal(a.source, b.source)
-        assert torch.equal(a.target_out, b.target_out)
+        assert a.tokens == b.tokens
+        for one, other in zip(a.batches, b.batches, strict=True):
+            assert torch.equal(one.source, other.source)
+            assert torch.equal(one.target_out, other.target_out)
+
+
+@given(lengths, st.integers(1, 5), st.integers(1, 3))
+def test_steps_of_all_processes_hold_every_pair_once_an_epoch_and_none_is_left_over(sizes, accumulate, processes):
+    data = Encoded([[i] * s for i, (s, _) in enumerate(sizes)], [[6] * (t - 1) + [EOS] for _, t in sizes], [])
+    batches = BatchStream(data, 50, 3).batches_per_epoch()
+    streams = [
+        BatchStream(data, 50, 3, accumulate=accumulate, process=number, processes=processes)
+        for number in range(processes)
+    ]
+    steps = [list(islice(stream, batches)) for stream in streams]  # so many steps are `accumulate` whole epochs
+    seen = [int(row[0]) for own in steps for step in own for batch in step.batches for row in batch.source]
+    assert sorted(seen) == sorted([*range(len(sizes))] * accumulate)
+    for parts in zip(*steps, strict=True):
+        assert {part.tokens for part in parts} == {sum(batch.tokens for part in parts for batch in part.batches)}
+    assert streams[0].steps_in(accumulate) == batches
 
 
 def test_teacher_forcing_shifts_by_one_and_feeds_no_end_mark():

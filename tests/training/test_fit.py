@@ -11,8 +11,7 @@ from regard.data.pairs import Pairs
 from regard.errors import UserError
 from regard.folder import read_weights
 from regard.training import Interrupted, fit
-from regard.training.fit import hold_out
-from regard.training.module import rate
+from regard.training.prepare import hold_out
 from regard.training.snapshots import Snapshots
 from regard.training.watch import Watch
 
@@ -75,7 +74,7 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(tmp_path, monkeypatch, stop_a
     timeless = [[{k: v for k, v in e.items() if k not in timed} for e in log(f)] for f in (whole, parts)]
     assert timeless[0] == timeless[1]
     assert sum("loss" in entry for entry in timeless[0]) == 7
-    with pytest.raises(UserError, match="all 30 steps are done"):
+    with pytest.raises(UserError, match="training is done; nothing is left to resume"):
         fit(settings(), parts, pairs(200), pairs(20, 1), quiet=True, resume=True)
 
 
@@ -153,12 +152,3 @@ def test_held_out_pairs_keep_their_lines():
     train, valid = hold_out(pairs(25))
     assert (len(train), len(valid)) == (23, 2)
     assert valid.line(0) == 24
-
-
-def test_the_rate_rises_in_a_line_and_falls_to_what_is_left():
-    rates = [rate(step, 100, 10, 0.1) for step in range(100)]
-    assert rates[0] == pytest.approx(0.1)
-    assert rates[9] == rates[10] == 1
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert rate(100, 100, 10, 0.1) == pytest.approx(0.1)
-    assert rate(0, 5, 0, 1.0) == 1

@@ -7,7 +7,7 @@ order the batches come is drawn anew each epoch. Nothing is remembered: a run th
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from typing import Self
 
 import torch
@@ -88,19 +88,57 @@ def plan_epoch(data: Encoded, batch_tokens: int, seed: int, epoch: int) -> list[
     return batches
 
 
+@dataclass(frozen=True)
+class Step:
+    """What one update learns from: batches of this process, and the target tokens of the whole step on all of them.
+
+    The step's loss is the sum over its batches divided by `tokens`, so that it is a mean over tokens however they are
+    spread over batches and processes.
+    """
+
+    batches: list[Batch]
+    tokens: int
+
+
 class BatchStream:
-    """The endless sequence of training batches, from a given step on."""
+    """The endless sequence of training steps, from a given one on, as one of several processes sees it.
 
-    def __init__(self, data: Encoded, batch_tokens: int, seed: int, start: int = 0):
-        self.data, self.batch_tokens, self.seed, self.start = data, batch_tokens, seed, start
+    A step takes the next `accumulate` batches, across the end of an epoch too, so none is left over. Each process takes
+    every `processes`-th pair of each, from its own number on.
+    """
 
-    def __iter__(self) -> Iterator[Batch]:
-        step = 0
+    def __init__(
+        self,
+        data: Encoded,
+        batch_tokens: int,
+        seed: int,
+        *,
+        start: int = 0,
+        accumulate: int = 1,
+        process: int = 0,
+        processes: int = 1,
+    ):
+        self.data, self.batch_tokens, self.seed = data, batch_tokens, seed
+        self.start, self.accumulate = start, accumulate
+        self.process, self.processes = process, processes
+
+    def __iter__(self) -> Iterator[Step]:
+        plan = islice(self._plan(), self.start * self.accumulate, None)
+        while True:
+            together = list(islice(plan, self.accumulate))
+            mine = [share for indices in together if (share := indices[self.process :: self.processes])]
+            yield Step(
+                [make_batch([self.data.source[i] for i in ids], [self.data.target[i] for i in ids]) for ids in mine],
+                sum(len(self.data.target[i]) for indices in together for i in indices),
+            )
+
+    def _plan(self) -> Iterator[list[int]]:
         for epoch in count():
-            for indices in plan_epoch(self.data, self.batch_tokens, self.seed, epoch):
-                if step >= self.start:
-                    yield make_batch([self.data.source[i] for i in indices], [self.data.target[i] for i in indices])
-                step += 1
+            yield from plan_epoch(self.data, self.batch_tokens, self.seed, epoch)
+
+    def steps_in(self, epochs: int) -> int:
+        """How many steps go over the data so often; epochs differ in length by a batch at most, the first counts."""
+        return -(-epochs * self.batches_per_epoch() // self.accumulate)
 
     def batches_per_epoch(self) -> int:
         """Of the first epoch; later ones hold the same pairs and differ by a batch at most."""

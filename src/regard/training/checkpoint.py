@@ -17,6 +17,7 @@ from regard.errors import UserError
 from regard.folder import write
 
 TAG = "regard:"
+FORMAT = 2  # 1 was Lightning's automatic optimisation and the weights' best alone
 
 
 def pack(tree: Any, tensors: dict[str, torch.Tensor]) -> Any:
@@ -57,19 +58,24 @@ def write_checkpoint(tree: Any, path: Path) -> None:
     """Write any tree of dictionaries, lists, tuples, tensors, numbers and strings."""
     tensors: dict[str, torch.Tensor] = {}
     packed = pack(tree, tensors)
-    write(path, save(tensors, metadata={"tree": json.dumps(packed)}))
+    write(path, save(tensors, metadata={"format": str(FORMAT), "tree": json.dumps(packed)}))
 
 
 def read_checkpoint(path: Path) -> Any:
-    """Read what `write_checkpoint` wrote; UserError if the file is missing or damaged."""
+    """Read what `write_checkpoint` wrote; UserError if the file is missing, damaged or of another format."""
     try:
         with safe_open(path, framework="pt") as file:
-            tree = json.loads((file.metadata() or {})["tree"])
-            return unpack(tree, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+            metadata = file.metadata() or {}
+            version = int(metadata.get("format", 1))
+            if version == FORMAT:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                return unpack(json.loads(metadata["tree"]), tensors)
     except FileNotFoundError:
         raise UserError(f"{path}: no checkpoint to resume from") from None
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise UserError(f"{path}: a damaged checkpoint ({error})") from None
+    age, cure = ("a later", "update regard") if version > FORMAT else ("an earlier", "train anew")
+    raise UserError(f"{path}: a checkpoint of {age} format ({version}; this regard's is {FORMAT}): {cure}")
 
 
 class SafeCheckpointIO(CheckpointIO):

@@ -4,6 +4,7 @@ import lightning
 
 from regard.folder import write_weights
 from regard.training.module import Translation
+from regard.training.standing import better
 from regard.training.watch import Watch
 
 
@@ -13,19 +14,17 @@ def average_last(watch: Watch, trainer: lightning.Trainer, module: Translation) 
     Patience and the best step are those of single validations; only the outcome changes.
     """
     standing = watch.standing
-    steps = standing.validated
-    if len(steps) < 2 or standing.best is None:
+    steps, best = standing.validated, standing.best
+    if len(steps) < 2 or best is None:
         return
     module.model.load_state_dict(watch.snapshots.mean(steps))
     scores = watch.validator(module.to(trainer.strategy.root_device))
-    entry = scores.entry()
-    watch.record(trainer, steps[-1], entry, averaged=steps)
-    kept = scores.bleu >= standing.best["valid_bleu"]
-    watch.progress.say(
-        f"mean of the weights of steps {', '.join(map(str, steps))}: validation loss {scores.loss:.3f}, "
-        f"BLEU {scores.bleu:.2f} (greedy), "
-        + ("which is the model" if kept else f"so the model is step {standing.best['step']}'s")
-    )
+    watch.record(trainer, steps[-1], {**scores.entry(), "averaged": steps}, group="averaged/")
+    kept = better(scores, best, watch.config.metric, or_equal=True)
     if kept:
         write_weights(watch.folder, module.model.state_dict())
-        standing.best = {"step": steps[-1], "averaged": steps, **entry, "signature": scores.signature}
+        standing.best = scores.summary(steps[-1], averaged=steps)
+    watch.progress.say(
+        f"mean of the weights of steps {', '.join(map(str, steps))}: validation {scores}, "
+        + ("which is the model" if kept else f"so the model is step {best['step']}'s")
+    )

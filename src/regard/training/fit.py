@@ -1,7 +1,5 @@
 """From sentence pairs to a model folder: the whole of a training run, and its resumption."""
 
-import logging
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,27 +8,26 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from regard.config import Settings
-from regard.data.batches import BatchStream, Encoded
+from regard.data.batches import BatchStream
 from regard.data.pairs import Pairs
 from regard.data.tokenizer import Tokenizer
 from regard.errors import UserError
-from regard.folder import TOKENIZER, TRAINING, read_config, refuse_existing, write, write_config, write_origin
+from regard.folder import TRAINING, read_config, refuse_existing, sweep, write_config, write_origin
 from regard.models.seq2seq import Seq2Seq
-from regard.training.checkpoint import SafeCheckpointIO, read_checkpoint
 from regard.training.finish import average_last
+from regard.training.interrupt import StopOnInterrupt
 from regard.training.memory import keep_freed_memory
-from regard.training.module import Translation
+from regard.training.module import Translation, moved
+from regard.training.prepare import Data, hold_out, tokenizer_of
 from regard.training.progress import TrainingProgress
+from regard.training.slots import Slots
+from regard.training.together import Together, processes
+from regard.training.trainer import make_trainer, quiet_libraries
 from regard.training.validation import Scores, validate
-from regard.training.watch import CHECKPOINT, StopOnInterrupt, Watch
-
-LEFT_OUT = Path(TRAINING) / "left_out.txt"
-HELD_OUT = 1000  # pairs kept for validation where none are given, at most a tenth
+from regard.training.watch import Watch
 
 
 class Interrupted(Exception):
@@ -65,93 +62,121 @@ def fit(
     origin: dict[str, Any] | None = None,
     label: str = "training",
 ) -> FitReport:
-    """Train a translator into `folder`, or go on with one that was stopped.
+    """Train a translator into `folder`, or go on with one that was stopped, however it was.
 
     Without `valid`, the last tenth of the pairs, at most 1000, is kept for validation. `origin` says in the folder
-    where the pairs came from. Raises UserError for a folder that exists, for nothing to resume, for other pairs or
-    settings than those of the run to be resumed; Interrupted after Ctrl-C.
+    where the pairs came from. Under torchrun, every process calls this with the same arguments, and each batch is
+    split among them. Raises UserError for a folder that exists, for nothing to resume, for other pairs or settings
+    than those of the run to be resumed, for a disk that takes no more; Interrupted after Ctrl-C.
     """
     folder = Path(folder)
     train, valid = (train, valid) if valid is not None else hold_out(train)
-    if resume:
-        _check_same(read_config(folder), settings)
-        tokenizer = Tokenizer.load(folder / TOKENIZER)
-    else:
-        tokenizer = _new_folder(folder, settings, train)
-    data, valid_data = (Encoded.of(pairs, tokenizer, settings.train.max_tokens) for pairs in (train, valid))
-    if not len(data) or not len(valid_data):
-        raise UserError(
-            f"no pair of at most {settings.train.max_tokens} subwords a side is left to train and validate on"
+    with processes() as together, _writing_to(folder):
+        with together.one_at_a_time():
+            if together.leads:
+                _prepare_folder(folder, settings, {"train": len(train), "valid": len(valid)}, resume, origin)
+            tokenizer = tokenizer_of(folder, train, settings.train.vocabulary)
+        data = Data.of(train, valid, tokenizer, settings.train.max_tokens)
+        run = _Run(settings, folder, tokenizer, data, together)
+        with TrainingProgress(run.steps, quiet=quiet or not together.leads, label=label) as progress:
+            return run.go(progress, resume)
+
+
+class _Run:
+    """A training run, put together."""
+
+    def __init__(self, settings: Settings, folder: Path, tokenizer: Tokenizer, data: Data, together: Together):
+        self.config, self.folder, self.tokenizer, self.data = settings.train, folder, tokenizer, data
+        self.together = together
+        config = settings.train
+        self.stream = BatchStream(
+            data.train,
+            config.batch_tokens,
+            config.seed,
+            accumulate=config.accumulate,
+            process=together.number,
+            processes=together.size,
+        )
+        self.steps = config.steps or self.stream.steps_in(config.epochs)
+        torch.manual_seed(config.seed)
+        self.module = Translation(Seq2Seq(settings.model, len(tokenizer)), config, self.steps, together)
+
+    def go(self, progress: TrainingProgress, resume: bool) -> FitReport:
+        """Train, from the beginning or from the last good checkpoint, and make the model of what was learned."""
+        if self.together.leads:
+            for line in self.data.describe(self.folder):
+                progress.say(line)
+            write_config(self.folder, {**read_config(self.folder), "vocabulary": len(self.tokenizer)})
+        validator = partial(_validate, self.tokenizer, self.data, self.config.batch_tokens)
+        every = self.config.validate_every or self.stream.steps_in(1)
+        watch = Watch(self.folder, progress, self.config, every, validator, self.together)
+        checkpoint = self._checkpoint(watch, progress) if resume else None
+        trainer = make_trainer(self.config, self.folder, watch, self.steps, self.stream.start if resume else None)
+        keep_freed_memory()
+        try:
+            watch.open(self.stream.start)
+            with StopOnInterrupt(watch), quiet_libraries():
+                if not watch.standing.stopped_because:
+                    trainer.fit(self.module, train_dataloaders=self.stream, ckpt_path=checkpoint)
+                    self.stream.start = trainer.global_step
+                if watch.standing.stopped_because != "interrupted" and self.together.leads:
+                    average_last(watch, trainer, self.module)
+        finally:
+            watch.close()
+        return self._report(watch)
+
+    def _checkpoint(self, watch: Watch, progress: TrainingProgress) -> Path | None:
+        """The checkpoint to go on from; the stream and the watch are put where it stands."""
+        found = Slots(self.folder).newest(progress.say) if self.together.leads else None
+        path, step, standing = self.together.leaders(
+            (found[0], found[1]["global_step"], found[1]["callbacks"]["Watch"]) if found else (None, 0, {})
+        )
+        if path is None:
+            progress.say(f"{self.folder}: no checkpoint was written yet, so this is step 1")
+            return None
+        watch.load_state_dict(standing)
+        progress.begin_at(step)
+        self.stream.start = step
+        return path
+
+    def _report(self, watch: Watch) -> FitReport:
+        standing, step = self.together.leaders(watch.standing), self.stream.start
+        if standing.stopped_because == "interrupted":
+            raise Interrupted(f"saved after step {step} of {self.steps} in {self.folder}")
+        if self.together.leads:
+            write_config(self.folder, {**read_config(self.folder), "best_valid": standing.best})
+        return FitReport(
+            folder=self.folder,
+            steps=step,
+            epochs=step * self.config.accumulate / self.stream.batches_per_epoch(),
+            best_valid=standing.best or {},
+            seconds=standing.seconds,
+            tokens_per_second=standing.tokens / standing.seconds if standing.seconds else 0.0,
+            stopped_because=standing.stopped_because,
         )
 
-    stream = BatchStream(data, settings.train.batch_tokens, settings.train.seed)
-    per_epoch = stream.batches_per_epoch()
-    steps = settings.train.steps or settings.train.epochs * per_epoch
-    torch.manual_seed(settings.train.seed)
-    module = Translation(Seq2Seq(settings.model, len(tokenizer)), settings.train, steps)
-    start = _steps_done(folder, steps) if resume else 0
-    stream.start = start
 
-    with TrainingProgress(steps, start, quiet=quiet, label=label) as progress:
-        _say_left_out(folder, progress, train, data, valid, valid_data, settings.train.max_tokens)
-        references = _kept(valid.target, valid_data)
-        validator = partial(_validator, tokenizer, valid_data, references, settings.train.batch_tokens)
-        train_config = settings.train
-        every = train_config.validate_every or per_epoch
-        watch = Watch(folder, progress, every, train_config.patience, train_config.average, validator)
-        if not resume:
-            _write_config(folder, settings, module, train, valid, None)
-            write_origin(folder, origin or {})
-        trainer = _trainer(settings, folder, watch, steps, start)
-        keep_freed_memory()
-        with StopOnInterrupt(watch), quiet_libraries():
-            trainer.fit(module, train_dataloaders=stream, ckpt_path=str(folder / CHECKPOINT) if resume else None)
-            standing = watch.standing
-            if standing.stopped_because != "interrupted":
-                average_last(watch, trainer, module)
-    if standing.stopped_because == "interrupted":
-        raise Interrupted(f"saved after step {trainer.global_step} of {steps} in {folder}")
-    _write_config(folder, settings, module, train, valid, standing.best)
-    return FitReport(
-        folder=folder,
-        steps=trainer.global_step,
-        epochs=trainer.global_step / per_epoch,
-        best_valid=standing.best or {},
-        seconds=standing.seconds,
-        tokens_per_second=standing.tokens / standing.seconds if standing.seconds else 0.0,
-        stopped_because=standing.stopped_because,
-    )
-
-
-def hold_out(pairs: Pairs) -> tuple[Pairs, Pairs]:
-    """The pairs without their last tenth (at most 1000), and that."""
-    if len(pairs) < 2:
-        raise UserError(f"{len(pairs)} sentence pair: expected at least 2, one to train on and one to validate on")
-    cut = len(pairs) - min(HELD_OUT, max(1, len(pairs) // 10))
-    lines = [pairs.line(i) for i in range(len(pairs))]
-    return (
-        Pairs(pairs.source[:cut], pairs.target[:cut], lines[:cut], pairs.blank),
-        Pairs(pairs.source[cut:], pairs.target[cut:], lines[cut:]),
-    )
-
-
-def half_precision_pays() -> bool:
-    """Whether the processor multiplies bfloat16 matrices in hardware."""
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
-    able = torch.cpu.get_capabilities()
-    return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
-
-
-def _new_folder(folder: Path, settings: Settings, train: Pairs) -> Tokenizer:
+def _prepare_folder(
+    folder: Path, settings: Settings, pairs: dict[str, int], resume: bool, origin: dict[str, Any] | None
+) -> None:
+    """A new folder that says what will be trained in it; or an old one, with these settings and something left."""
+    if resume:
+        config = read_config(folder)
+        _check_same(config, settings)
+        if config.get("pairs") != pairs:
+            raise UserError(f"{folder}: trained on {config.get('pairs')} pairs, now given {pairs}; give it the same")
+        if config.get("best_valid"):
+            raise UserError(f"{folder}: training is done; nothing is left to resume")
+        sweep(folder)
+        return
     refuse_existing(folder)
-    tokenizer = Tokenizer.train([*train.source, *train.target], settings.train.vocabulary)
     try:
         (folder / TRAINING).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({(error.strerror or str(error)).lower()})") from None
-    write(folder / TOKENIZER, tokenizer.to_json().encode())
-    return tokenizer
+    versions = {"regard": version("regard"), "torch": torch.__version__}
+    write_config(folder, {**versions, **settings.to_mapping(), "vocabulary": None, "pairs": pairs, "best_valid": None})
+    write_origin(folder, origin or {})
 
 
 def _check_same(config: dict[str, Any], settings: Settings) -> None:
@@ -165,100 +190,18 @@ def _check_same(config: dict[str, Any], settings: Settings) -> None:
                 )
 
 
-def _steps_done(folder: Path, steps: int) -> int:
-    done = int(read_checkpoint(folder / CHECKPOINT)["global_step"])
-    if done >= steps:
-        raise UserError(f"{folder}: all {steps} steps are done; nothing is left to resume")
-    return done
-
-
-def _trainer(settings: Settings, folder: Path, watch: Watch, steps: int, start: int) -> lightning.Trainer:
-    precision = settings.train.precision
-    half = half_precision_pays() if precision == "auto" else precision == "bfloat16"
-    with quiet_libraries():
-        return lightning.Trainer(
-            accelerator="auto",
-            devices=1,
-            precision="bf16-mixed" if half else "32-true",
-            max_steps=steps,
-            max_epochs=-1,
-            callbacks=[watch],
-            logger=TensorBoardLogger(folder / TRAINING, name="tensorboard", version="", purge_step=start or None),
-            plugins=[SafeCheckpointIO()],
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-        )
-
-
-def _validator(
-    tokenizer: Tokenizer, data: Encoded, references: list[str], batch_tokens: int, module: Translation
-) -> Scores:
-    def moved(batch: Any) -> Any:
-        return module.transfer_batch_to_device(batch, module.device, 0)
-
-    return validate(module.model, tokenizer, data, references, batch_tokens, moved)
-
-
-def _kept(sentences: list[str], data: Encoded) -> list[str]:
-    left_out = set(data.long)
-    return [sentence for index, sentence in enumerate(sentences) if index not in left_out]
-
-
-def _say_left_out(
-    folder: Path,
-    progress: TrainingProgress,
-    train: Pairs,
-    data: Encoded,
-    valid: Pairs,
-    valid_data: Encoded,
-    max_tokens: int,
-) -> None:
-    """Name every pair that is not used, by set and line; the terminal gets the counts."""
-    lines = []
-    for name, pairs, encoded in (("train", train, data), ("valid", valid, valid_data)):
-        lines += [f"{name} line {number}: a side is empty" for number in pairs.blank]
-        lines += [f"{name} line {pairs.line(i)}: over {max_tokens} subwords" for i in encoded.long]
-    progress.say(f"{len(data):,} pairs to train on, {len(valid_data):,} to validate on")
-    if lines:
-        write(folder / LEFT_OUT, ("\n".join(lines) + "\n").encode())
-        shown = "; ".join(lines[:3]) + (f"; and {len(lines) - 3} more" if len(lines) > 3 else "")
-        progress.say(f"left out {len(lines)} pairs ({shown}): all are named in {folder / LEFT_OUT}")
-
-
-def _write_config(
-    folder: Path,
-    settings: Settings,
-    module: Translation,
-    train: Pairs,
-    valid: Pairs,
-    best: dict[str, Any] | None,
-) -> None:
-    write_config(
-        folder,
-        {
-            "regard": version("regard"),
-            "torch": torch.__version__,
-            **settings.to_mapping(),
-            "vocabulary": module.model.vocabulary,
-            "pairs": {"train": len(train), "valid": len(valid)},
-            "best_valid": best,
-        },
-    )
-
-
 @contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Keep the libraries' notices off the terminal: what a user should know, we say ourselves."""
-    loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric", "sacrebleu")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+def _writing_to(folder: Path) -> Iterator[None]:
+    """A disk that takes no more is a matter for the user: what was saved stays."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(
+            f"{folder}: cannot be written ({reason}); what was saved before stays: make room, and go on by --resume"
+        ) from error
+
+
+def _validate(tokenizer: Tokenizer, data: Data, batch_tokens: int, module: Translation) -> Scores:
+    to_device = partial(moved, device=module.device)
+    return validate(module.model, tokenizer, data.valid, data.references, batch_tokens, to_device)

@@ -1,40 +1,34 @@
-"""What a run leaves to read: a JSON line per entry in `metrics.jsonl`, and the same in TensorBoard."""
+"""What a run leaves to read: a JSON line per entry in `metrics.jsonl`."""
 
+import contextlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
-from regard.errors import UserError
+from regard.folder import write
 
 
 class JsonLog:
-    """Appends entries `{"step": ..., ...}`; a run that resumes first cuts the log back to its checkpoint's step."""
+    """Appends entries `{"step": ..., ...}` after the first `entries`, which a checkpoint knows of; later ones go."""
 
-    def __init__(self, path: Path, last_step: int):
-        kept = [line for line in _lines(path) if json.loads(line)["step"] <= last_step]
-        path.write_text("".join(kept), encoding="utf-8")
+    def __init__(self, path: Path, entries: int = 0):
+        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+        write(path, b"".join(lines[:entries]))
+        self.entries = min(entries, len(lines))
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, step: int, values: dict[str, Any]) -> None:
-        """One line, on the disk at once."""
+        """One line."""
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
+        self.entries += 1
+
+    def to_disk(self) -> None:
+        """See to it that what was written outlives the machine."""
+        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """No more entries."""
-        self._file.close()
-
-
-def _lines(path: Path) -> list[str]:
-    """The whole lines of an earlier log; a last one that a crash cut short is dropped."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    if lines and not lines[-1].endswith("\n"):
-        lines.pop()
-    for number, line in enumerate(lines, 1):
-        try:
-            json.loads(line)["step"]
-        except (ValueError, KeyError, TypeError):
-            raise UserError(f"{path}: line {number} is not a log entry; move the file away to go on") from None
-    return lines
+        with contextlib.suppress(OSError):  # a full disk was an error when the entry was written
+            self._file.close()

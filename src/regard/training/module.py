@@ -1,6 +1,5 @@
-"""One training step as a Lightning module: teacher forcing, cross-entropy per token, Adam with warm-up and decay."""
+"""One training step as a Lightning module: teacher forcing, cross-entropy per token, Adam."""
 
-import math
 from typing import Any
 
 import lightning
@@ -8,9 +7,11 @@ import torch
 from torch import Tensor
 
 from regard.config import TrainConfig
-from regard.data.batches import Batch
+from regard.data.batches import Batch, Step
 from regard.models.seq2seq import Seq2Seq
 from regard.training.loss import word_loss
+from regard.training.schedules import share
+from regard.training.together import Together
 
 
 def token_loss(model: Seq2Seq, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
@@ -21,51 +22,64 @@ def token_loss(model: Seq2Seq, batch: Batch, label_smoothing: float = 0.0) -> Te
     )
 
 
-def rate(step: int, steps: int, warmup: int, final: float) -> float:
-    """The share of the peak learning rate at a step: up in a line, then down to `final` along a cosine."""
-    if step < warmup:
-        return (step + 1) / warmup
-    done = min(1.0, (step - warmup) / max(1, steps - warmup))
-    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * done))
-
-
 class Translation(lightning.LightningModule):
-    """The model under training; a step's batch, from `BatchStream`, depends on nothing but the step's number."""
+    """The model under training; a step's batches, from `BatchStream`, depend on nothing but the step's number.
 
-    def __init__(self, model: Seq2Seq, config: TrainConfig, steps: int):
+    `halvings` of the rate is for the plateau schedule, which validation drives.
+    """
+
+    def __init__(self, model: Seq2Seq, config: TrainConfig, steps: int, together: Together):
         super().__init__()
-        self.model, self.config, self.steps = model, config, steps
+        self.model, self.config, self.steps, self.together = model, config, steps, together
+        self.halvings = 0
+        self.automatic_optimization = False  # a step's batches are known from the start, and with them its tokens
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Dropout is drawn anew from (seed, step): a resumed run draws what the first would have drawn."""
-        torch.manual_seed((self.config.seed << 32) + self.global_step)
+    def on_train_batch_start(self, batch: Step, batch_idx: int) -> None:
+        """Dropout is drawn anew from (seed, process, step): a resumed run draws what the first would have drawn."""
+        torch.manual_seed((self.config.seed << 32) + (self.together.number << 24) + self.global_step)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        """The mean loss per token."""
-        loss = token_loss(self.model, batch, self.config.label_smoothing) / batch.tokens
-        return {"loss": loss, "tokens": batch.tokens}
-
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clip the gradient's norm here: Lightning's own clipping refuses every fused optimiser, for float16's sake."""
+    def training_step(self, batch: Step, batch_idx: int) -> dict[str, Any]:
+        """One update from the mean loss per token over the step's batches and the processes."""
+        optimizer = self.optimizers()
+        optimizer.zero_grad()  # type: ignore[union-attr]
+        total = torch.zeros((), device=self.device)
+        for part in batch.batches:
+            loss = token_loss(self.model, part, self.config.label_smoothing) / batch.tokens
+            with torch.autocast(self.device.type, enabled=False):
+                self.manual_backward(loss)
+            total += loss.detach()
+        self.together.sum_gradients(self.model.parameters())
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        for group in optimizer.param_groups:  # type: ignore[union-attr]
+            group["lr"] = self.learning_rate()
+        optimizer.step()  # type: ignore[union-attr]
+        return {"loss": self.together.sum(total), "tokens": batch.tokens}
 
-    def configure_optimizers(self) -> Any:
-        """Adam, fused, and the schedule of `rate`."""
+    def learning_rate(self) -> float:
+        """Of the step being taken."""
         config = self.config
-        optimizer = torch.optim.AdamW(
+        return config.learning_rate * share(
+            config.schedule, self.global_step, self.steps, config.warmup, config.final_rate, self.halvings
+        )
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam, fused."""
+        config = self.config
+        return torch.optim.AdamW(
             self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: rate(step, self.steps, config.warmup, config.final_rate)
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Move a batch; lengths stay, they are read on the CPU."""
-        return Batch(
-            batch.source.to(device),
-            batch.source_lengths,
-            batch.target_in.to(device),
-            batch.target_out.to(device),
-            batch.tokens,
-        )
+    def transfer_batch_to_device(self, batch: Step, device: torch.device, dataloader_idx: int) -> Step:
+        """Move a step's batches."""
+        return Step([moved(part, device) for part in batch.batches], batch.tokens)
+
+
+def moved(batch: Batch, device: torch.device) -> Batch:
+    """The batch on a device; lengths stay, they are read on the CPU."""
+    return Batch(
+        batch.source.to(device),
+        batch.source_lengths,
+        batch.target_in.to(device),
+        batch.target_out.to(device),
+        batch.tokens,
+    )

@@ -10,12 +10,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 class TrainingProgress:
     """A bar where the terminal can redraw it; elsewhere a line every `every` seconds. Everything goes to stderr."""
 
-    def __init__(
-        self, steps: int, start: int = 0, *, quiet: bool = False, every: float = 15.0, label: str = "training"
-    ):
+    def __init__(self, steps: int, *, quiet: bool = False, every: float = 15.0, label: str = "training"):
         self.console = Console(stderr=True, quiet=quiet)
         self.steps, self.every, self.label = steps, every, label
-        self._began, self._last, self._start = time.monotonic(), time.monotonic(), start
+        self._began, self._last, self._start = time.monotonic(), time.monotonic(), 0
         self._bar: Progress | None = None
         if self.console.is_terminal and not quiet:
             self._bar = Progress(
@@ -27,8 +25,14 @@ class TrainingProgress:
                 TimeRemainingColumn(),
                 console=self.console,
             )
-            self._task = self._bar.add_task(label, total=steps, completed=start, note="starting")
+            self._task = self._bar.add_task(label, total=steps, note="starting")
             self._bar.start()
+
+    def begin_at(self, step: int) -> None:
+        """Steps done before, by an earlier run."""
+        self._start = step
+        if self._bar is not None:
+            self._bar.update(self._task, completed=step)
 
     def step(self, step: int, loss: float, tokens_per_second: float) -> None:
         """After a step."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from regard.errors import UserError
 from regard.folder import TRAINING, WEIGHTS, read_tensors, write, write_tensors
 
 
@@ -33,7 +34,11 @@ class Snapshots:
 
     def publish(self, step: int) -> None:
         """Make the weights of this step the folder's model."""
-        write(self.folder / WEIGHTS, self.path(step).read_bytes())
+        try:
+            content = self.path(step).read_bytes()
+        except FileNotFoundError:
+            raise UserError(f"{self.path(step)}: missing; the run cannot go on without it") from None
+        write(self.folder / WEIGHTS, content)
 
     def mean(self, steps: Iterable[int]) -> dict[str, Tensor]:
         """θ = Σ_i θ_i / N over these steps, summed in float64. Source: Junczys-Dowmunt 2016, checkpoint averaging."""

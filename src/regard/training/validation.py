@@ -1,8 +1,8 @@
 """Judging a model while it trains: loss per token with teacher forcing, and BLEU of its greedy translations."""
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 
@@ -25,6 +25,14 @@ class Scores(NamedTuple):
     def entry(self) -> dict[str, float]:
         """The numbers, as the log names them."""
         return {"valid_loss": self.loss, "valid_perplexity": self.perplexity, "valid_bleu": self.bleu}
+
+    def summary(self, step: int, averaged: Sequence[int] = ()) -> dict[str, Any]:
+        """What the model folder says of its model: the step, or the steps whose weights it is the mean of."""
+        mean = {"averaged": list(averaged)} if averaged else {}
+        return {"step": step, **mean, **self.entry(), "signature": self.signature}
+
+    def __str__(self) -> str:
+        return f"loss {self.loss:.3f}, BLEU {self.bleu:.2f} (greedy)"
 
 
 @torch.no_grad()
