@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from regard.cli import align, compare, demo, evaluate, train, translate
+from regard.cli import align, compare, data, demo, evaluate, train, translate
 from regard.cli.stopped import Stopped
 from regard.errors import UserError
 
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 for command in (demo.demo, train.train, translate.translate, evaluate.evaluate, compare.compare, align.align):
     app.command(no_args_is_help=False, epilog=getattr(sys.modules[command.__module__], "EXAMPLES", None))(command)
+app.add_typer(data.app, name="data")
 
 
 @app.callback(invoke_without_command=True)
