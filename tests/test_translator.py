@@ -89,7 +89,7 @@ def test_what_cannot_be_translated_is_said(folder):
     translator = load(folder)
     with pytest.raises(UserError, match="expected a list of sentences"):
         translator.translate("I love")
-    with pytest.raises(UserError, match="beam: expected at least 1"):
+    with pytest.raises(UserError, match="beam: expected 1 or more, got 0"):
         translator.translate(["I"], beam=0)
     assert translator.translate([]) == []
 

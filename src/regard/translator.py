@@ -4,35 +4,47 @@ translation = load("en-fr").translate(["I love deep learning"])[0]
 print(translation.text); translation.show()
 """
 
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 
 from regard.config import ModelConfig, read_section
 from regard.data.batches import pad
-from regard.data.tokenizer import Tokenizer, Words
+from regard.data.tokenizer import UNK, Tokenizer, Words
 from regard.decoding.beam import beam_search
+from regard.decoding.ensemble import Ensemble
 from regard.decoding.greedy import greedy
+from regard.decoding.options import Decoding
 from regard.decoding.protocol import Hypothesis
+from regard.decoding.sampling import sample
+from regard.decoding.unknown import replace_unknown
 from regard.errors import UserError
 from regard.folder import TOKENIZER, WEIGHTS, read_config, read_weights
 from regard.models.seq2seq import Seq2Seq
 from regard.observe.words import merge_pieces
+from regard.progress import Progress
+from regard.shipped import find
+from regard.workers import Workers
+
+AT_ONCE = 2_000  # lines read before they are translated, so that a long file needs little memory
+A_WORKER = 500  # lines a process gets at a time: enough to sort by length, few enough that all end together
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Translation:
     """A sentence, its translation, and where each of its words was read.
 
-    `score` is log p of the whole output, its end included, in nats. `attention` is (target words, source words), each
-    row one α_t that sums to 1: a source word's subwords are added up, a target word's are averaged. It is None for a
-    model without attention, or where it was not asked for.
+    `score` is log p of the whole output, its end included, in nats; `rank` is what outputs are ordered by, the score
+    with the penalties of `Decoding`. `attention` is (target words, source words), each row one α_t that sums to 1: a
+    source word's subwords are added up, a target word's are averaged. It is None for a model without attention, or
+    where it was not asked for.
     """
 
     source: str
@@ -42,6 +54,7 @@ class Translation:
     tokens: tuple[str, ...]
     score: float
     attention: np.ndarray | None
+    rank: float = 0.0
 
     def show(self) -> None:
         """Draw the attention matrix in the terminal; UserError if there is none."""
@@ -64,19 +77,19 @@ class Translation:
 
 
 class Translator:
-    """A trained model with its tokenizer. Calls may come from several threads."""
+    """A trained model, or several as one, with the tokenizer. Calls may come from several threads."""
 
-    def __init__(self, model: Seq2Seq, tokenizer: Tokenizer):
-        self.model, self.tokenizer = model.eval(), tokenizer
+    def __init__(self, model: Seq2Seq | Ensemble, tokenizer: Tokenizer, folders: Sequence[Path] = ()):
+        self.model, self.tokenizer, self.folders = model.eval(), tokenizer, tuple(folders)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """Read a model folder; UserError for a missing, damaged or foreign one."""
-        folder = Path(folder)
+        """Read a model folder; UserError for a missing, damaged or foreign one. Weights become float32."""
+        folder = find(folder)
         config = read_config(folder)
         tokenizer = Tokenizer.load(folder / TOKENIZER)
         settings = read_section(ModelConfig, config.get("model", {}), f"{folder}: model")
-        weights = read_weights(folder)
+        weights = {name: tensor.float() for name, tensor in read_weights(folder).items()}
         with torch.device("meta"):  # sizes alone: every weight comes from the file
             model = Seq2Seq(settings, len(tokenizer))
         try:
@@ -84,7 +97,21 @@ class Translator:
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise UserError(f"{folder / WEIGHTS}: does not fit its config.json ({reason[:200]})") from None
-        return cls(model, tokenizer)
+        return cls(model, tokenizer, [folder])
+
+    @classmethod
+    def ensemble(cls, parts: Sequence[Translator]) -> Self:
+        """Several translators as one, their probabilities averaged; UserError unless their subwords are the same."""
+        if not parts:
+            raise UserError("ensemble: expected at least one model, got none")
+        for part in parts[1:]:
+            if part.tokenizer.to_json() != parts[0].tokenizer.to_json():
+                names = [str(one.folders[0]) if one.folders else "a model" for one in (parts[0], part)]
+                raise UserError(
+                    f"ensemble: {names[0]} and {names[1]} have different subwords; train the second with the first's"
+                )
+        folders = [folder for part in parts for folder in part.folders]
+        return cls(Ensemble([part.model for part in parts]), parts[0].tokenizer, folders)
 
     def to(self, target: torch.dtype | torch.device | str) -> Self:
         """Compute in another dtype (torch.float64 for exactness) or on another device."""
@@ -95,71 +122,199 @@ class Translator:
         self,
         sentences: Sequence[str],
         *,
-        beam: int = 5,
-        length_penalty: float = 1.0,
-        batch_tokens: int = 2048,
+        beam: int | None = None,
+        decoding: Decoding = Decoding(),  # noqa: B008 (it is frozen)
+        prefix: str | Sequence[str] = "",
         attention: bool = True,
+        batch_tokens: int = 4096,
         progress: bool = False,
     ) -> list[Translation]:
-        """Translate sentences, in their order; each comes out the same alone, in any batch and in any order.
+        """The best translation of each sentence, in their order; each is the same alone, in any batch, in any order.
 
-        `beam` is the number of hypotheses, 1 is greedy. Finished hypotheses are ranked by log p / words^length_penalty.
-        `batch_tokens` bounds source tokens × hypotheses decoded at once. A blank sentence gives an empty translation.
-        Raises UserError for a string in place of a list, and for a beam below 1.
+        `decoding` says how they are looked for and ranked; `beam` is short for `Decoding(beam=...)`, 1 is greedy.
+        `prefix` is what the translations begin with: one text for all, or one a sentence. `attention` asks where the
+        words were read. `batch_tokens` bounds source tokens × hypotheses decoded at once. A blank sentence gives an
+        empty translation.
+        Raises UserError for a string in place of a list, for options that are not valid, or that the model cannot do.
         """
+        found = self.n_best(
+            sentences, 1, beam=beam, decoding=decoding, prefix=prefix, attention=attention, batch_tokens=batch_tokens,
+            progress=progress,
+        )  # fmt: skip
+        return [best for best, *_ in found]
+
+    def n_best(
+        self,
+        sentences: Sequence[str],
+        n: int,
+        *,
+        beam: int | None = None,
+        decoding: Decoding = Decoding(),  # noqa: B008
+        prefix: str | Sequence[str] = "",
+        attention: bool = True,
+        batch_tokens: int = 4096,
+        progress: bool = False,
+    ) -> list[list[Translation]]:
+        """The `n` best translations of each sentence, best first; with `Decoding(sample=True)`, `n` samples of each.
+
+        A search finds as many as its beam is wide at most, and fewer where fewer outputs are possible. Samples may be
+        alike. The other arguments are those of `translate`. A blank sentence has one translation, which is empty.
+        """
+        decoding = decoding if beam is None else dataclasses.replace(decoding, beam=beam)
+        _check_number(n, decoding)
+        self._check_attention(decoding)
         if isinstance(sentences, str):
             raise UserError("translate: expected a list of sentences, got one string; write [sentence]")
-        if beam < 1:
-            raise UserError(f"beam: expected at least 1, got {beam}")
+        prefixes = self._prefixes(prefix, len(sentences))
         read = [self.tokenizer.read(sentence) for sentence in sentences]
         sources = [ids for ids, _ in read]
-        found: list[Translation | None] = [
-            None if ids else self._blank(text) for text, ids in zip(sentences, sources, strict=True)
-        ]
-        todo = [i for i, translation in enumerate(found) if translation is None]
-        with _Progress(len(todo), progress) as bar:
-            for chunk in _by_length(todo, sources, max(1, batch_tokens // beam)):
-                hypotheses = self._decode([sources[i] for i in chunk], beam, length_penalty, attention)
-                for i, hypothesis in zip(chunk, hypotheses, strict=True):
-                    found[i] = self._translation(sentences[i], read[i][1], hypothesis)
+        found = [[] if ids else [self._blank(text)] for text, ids in zip(sentences, sources, strict=True)]
+        todo = [i for i, translations in enumerate(found) if not translations]
+        width = n if decoding.sample else decoding.beam
+        with Progress(len(todo), progress) as bar:
+            for chunk in _by_length(todo, sources, max(1, batch_tokens // width)):
+                batch = self._decode([sources[i] for i in chunk], [prefixes[i] for i in chunk], n, decoding, attention)
+                for i, hypotheses in zip(chunk, batch, strict=True):
+                    found[i] = [
+                        self._translation(sentences[i], read[i][1], hypothesis, decoding, attention)
+                        for hypothesis in hypotheses[:n]
+                    ]
                 bar.advance(len(chunk))
-        return [translation for translation in found if translation is not None]
+        return found
 
-    def _decode(self, sources: list[list[int]], beam: int, length_penalty: float, attention: bool) -> list[Hypothesis]:
+    def stream(
+        self,
+        lines: Iterable[str],
+        n: int = 1,
+        *,
+        decoding: Decoding = Decoding(),  # noqa: B008
+        prefix: str = "",
+        attention: bool = False,
+        workers: int = 1,
+        at_once: int | None = None,
+        progress: bool = False,
+    ) -> Iterator[list[Translation]]:
+        """The `n` best translations of line after line, in their order, however long the file: memory stays bounded.
+
+        `workers` processes share the work and the threads; each loads the model for itself. `at_once` lines are read
+        before the first answer (default: 2,000, or 500 a worker). The other arguments are those of `n_best`.
+        Raises UserError as `n_best` does, and if a worker dies; leaving the iteration ends the workers.
+        """
+        if workers < 1:
+            raise UserError(f"workers: expected 1 or more, got {workers}")
+        if workers > 1 and not self.folders:
+            raise UserError("workers: each loads the model for itself, so it must come from a folder; use load(folder)")
+        asked = {"decoding": decoding, "prefix": prefix, "attention": attention}
+        self.n_best([], n, **asked)  # type: ignore[arg-type]  # what is wrong is said now, not at the first answer
+        chunks = _chunks(iter(lines), at_once or (AT_ONCE if workers == 1 else A_WORKER))
+        if workers == 1:
+            return (best for chunk in chunks for best in self.n_best(chunk, n, progress=progress, **asked))  # type: ignore[arg-type]
+        return self._shared_out(chunks, asked | {"n": n}, workers)
+
+    def _shared_out(
+        self, chunks: Iterator[list[str]], asked: dict[str, Any], workers: int
+    ) -> Iterator[list[Translation]]:
+        with Workers(workers, _load_again, (self.folders, next(self.model.parameters()).dtype)) as pool:
+            for answer in pool.map(Translator.n_best, chunks, asked):
+                yield from answer
+
+    def _decode(
+        self,
+        sources: list[list[int]],
+        prefixes: list[list[int]],
+        n: int,
+        decoding: Decoding,
+        attention: bool,
+    ) -> list[list[Hypothesis]]:
         device = next(self.model.parameters()).device
         source, lengths = pad(sources).to(device), torch.tensor([len(ids) for ids in sources], device=device)
-        if beam == 1:
-            return greedy(self.model, source, lengths, attention=attention)
-        found = beam_search(self.model, source, lengths, beams=beam, length_penalty=length_penalty, attention=attention)
-        return [hypotheses[0] for hypotheses in found]
+        looking = attention or decoding.replace_unknown
+        forced = prefixes if any(prefixes) else None
+        if decoding.sample:
+            return sample(self.model, source, lengths, decoding, copies=n, prefixes=forced, attention=looking)
+        if decoding.beam == 1:
+            found = greedy(self.model, source, lengths, decoding, prefixes=forced, attention=looking)
+            return [[hypothesis] for hypothesis in found]
+        return beam_search(self.model, source, lengths, decoding, n_best=n, prefixes=forced, attention=looking)
 
-    def _translation(self, text: str, read: Words, hypothesis: Hypothesis) -> Translation:
-        written = self.tokenizer.words(hypothesis.tokens)
-        attention = None
+    def _translation(
+        self, sentence: str, read: Words, hypothesis: Hypothesis, decoding: Decoding, attention: bool
+    ) -> Translation:
+        text, written = self.tokenizer.decode(hypothesis.tokens), self.tokenizer.words(hypothesis.tokens)
+        pieces, source_words = self.tokenizer.pieces(hypothesis.tokens), tuple(word for word, _ in read)
+        merged = None
         if hypothesis.weights is not None:
             weights = hypothesis.weights.double().cpu().numpy()
-            attention = merge_pieces(weights, _places(written), _places(read))
+            if decoding.replace_unknown and UNK in hypothesis.tokens:
+                steps = [[step] for step in range(len(pieces))]
+                text, written = replace_unknown(
+                    pieces, written, merge_pieces(weights, steps, _places(read)), source_words
+                )
+            merged = merge_pieces(weights, _places(written), _places(read)) if attention else None
         return Translation(
-            source=text,
-            text=self.tokenizer.decode(hypothesis.tokens),
-            source_words=tuple(word for word, _ in read),
+            source=sentence,
+            text=text,
+            source_words=source_words,
             target_words=tuple(word for word, _ in written),
-            tokens=tuple(self.tokenizer.pieces(hypothesis.tokens)),
+            tokens=tuple(pieces),
             score=hypothesis.log_prob,
-            attention=attention,
+            attention=merged,
+            rank=hypothesis.score,
         )
+
+    def _prefixes(self, prefix: str | Sequence[str], sentences: int) -> list[list[int]]:
+        """Each sentence's prefix as subwords; UserError for a character that no subword spells."""
+        texts = [prefix] * sentences if isinstance(prefix, str) else list(prefix)
+        if len(texts) != sentences:
+            raise UserError(f"prefix: expected one text, or one a sentence ({sentences}), got {len(texts)}")
+        found = {}
+        for text in {prefix} if isinstance(prefix, str) else set(texts):
+            (found[text],) = self.tokenizer.encode([text])
+            if UNK in found[text]:
+                shown = self.tokenizer.decode(found[text])
+                raise UserError(f"prefix {text!r}: the model's vocabulary cannot spell it; it reads {shown!r}")
+        return [found[text] for text in texts]
+
+    def _check_attention(self, decoding: Decoding) -> None:
+        models = [part for part in self.model.modules() if isinstance(part, Seq2Seq)]
+        if decoding.needs_attention and all(model.config.attention == "none" for model in models):
+            name = "replace_unknown" if decoding.replace_unknown else "coverage_penalty"
+            raise UserError(f"{name}: it needs to know where the model looks, and this model has no attention")
 
     def _blank(self, text: str) -> Translation:
         return Translation(text, "", (), (), (), 0.0, np.zeros((0, 0)))
 
 
-def load(folder: str | Path) -> Translator:
-    """Load the translator that `regard train` made in a folder; UserError for a missing, damaged or foreign one."""
-    return Translator.load(folder)
+def load(model: str | Path | Sequence[str | Path]) -> Translator:
+    """Load a translator: a folder that `regard train` made, or a model that comes with the package, such as "en-fr".
+
+    A folder that is there goes before a model of the same name. Several are loaded as one, an ensemble.
+    Raises UserError for a missing, damaged or foreign model.
+    """
+    if isinstance(model, str | Path):
+        return Translator.load(model)
+    parts = [Translator.load(one) for one in model]
+    return parts[0] if len(parts) == 1 else Translator.ensemble(parts)
+
+
+def _load_again(folders: tuple[Path, ...], dtype: torch.dtype) -> Translator:
+    return load(folders).to(dtype)
+
+
+def _check_number(n: int, decoding: Decoding) -> None:
+    if n < 1:
+        raise UserError(f"n_best: expected 1 or more, got {n}")
+    if n > decoding.beam and not decoding.sample:
+        raise UserError(f"n_best: a beam of {decoding.beam} finds at most {decoding.beam} outputs, got {n}; widen it")
 
 
 def _places(words: Words) -> list[list[int]]:
     return [places for _, places in words]
+
+
+def _chunks(lines: Iterator[str], size: int) -> Iterator[list[str]]:
+    while chunk := list(islice(lines, size)):
+        yield chunk
 
 
 def _by_length(indices: list[int], sources: list[list[int]], tokens: int) -> Iterator[list[int]]:
@@ -169,38 +324,3 @@ def _by_length(indices: list[int], sources: list[list[int]], tokens: int) -> Ite
         size = max(1, tokens // len(sources[order[0]]))
         yield order[:size]
         order = order[size:]
-
-
-class _Progress:
-    """Sentences done and time left on stderr: a bar where it can redraw, elsewhere a line every `EVERY` seconds."""
-
-    EVERY = 10.0
-
-    def __init__(self, total: int, wanted: bool):
-        self._total, self._done, self._wanted, self._bar = total, 0, wanted and total > 1, None
-        self._began = self._said = time.monotonic()
-        if self._wanted and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self._bar = Progress(console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task("translating", total=total)
-
-    def __enter__(self) -> Self:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def advance(self, sentences: int) -> None:
-        self._done += sentences
-        now = time.monotonic()
-        if self._bar is not None:
-            self._bar.advance(self._task, sentences)
-        elif self._wanted and now - self._said >= self.EVERY:
-            self._said = now
-            left = (now - self._began) / self._done * (self._total - self._done)
-            print(f"translating: {self._done}/{self._total} sentences, {left:.0f} s left", file=sys.stderr)

@@ -3,6 +3,7 @@
 import sys
 import types
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,6 +42,8 @@ class FakeTranslation:
     source: str
     attention: np.ndarray | None
     calls: list = field(default_factory=list)
+    score: float = -1.25
+    rank: float = -0.5
 
     @property
     def text(self):
@@ -69,11 +72,18 @@ class FakeTranslator:
         self.has_attention = attention
         self.asked = []
         self.saved = []
+        self.loaded = []
 
     def translate(self, sentences, *, beam=5, attention=True, progress=False):
         self.asked.append((list(sentences), beam, attention))
         weights = np.ones((1, 1)) if self.has_attention else None
         return [FakeTranslation(sentence, weights, self.saved) for sentence in sentences]
+
+    def stream(self, lines, n=1, *, decoding, prefix="", attention=False, workers=1, at_once=None, progress=False):
+        self.streamed = types.SimpleNamespace(
+            n=n, decoding=decoding, prefix=prefix, attention=attention, workers=workers, at_once=at_once
+        )
+        return (self.translate([line], beam=decoding.beam, attention=attention) * n for line in lines)
 
 
 @pytest.fixture
@@ -82,8 +92,10 @@ def translator(monkeypatch):
     module = types.ModuleType("regard.translator")
 
     def load(folder):
-        if not folder.exists():
-            raise UserError(f"{folder}: no model\nhere")
+        for one in folder if isinstance(folder, list) else [folder]:
+            fake.loaded.append(str(one))
+            if not Path(one).exists():
+                raise UserError(f"{one}: no model\nhere")
         return fake
 
     module.load = load

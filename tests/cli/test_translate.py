@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from regard.cli import translate as command
+from regard.decoding.options import Decoding
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def standard_input(monkeypatch):
 def test_arguments(regard, translator, tmp_path):
     outcome = regard("translate", "one two", "three", "--model", tmp_path, "--beam", 2)
     assert (outcome.code, outcome.out) == (0, "ONE TWO\nTHREE\n")
-    assert translator.asked == [(["one two", "three"], 2, False)]
+    assert translator.asked == [(["one two"], 2, False), (["three"], 2, False)]
 
 
 def test_standard_input_keeps_blank_lines_and_order(regard, translator, tmp_path, standard_input):
@@ -29,17 +30,10 @@ def test_standard_input_keeps_blank_lines_and_order(regard, translator, tmp_path
     assert regard("translate", "--model", tmp_path).out == "UN\n\n\nDÉJÀ\nTROIS\n"
 
 
-def test_long_input_is_read_in_chunks(regard, translator, tmp_path, standard_input, monkeypatch):
-    monkeypatch.setattr(command, "AT_ONCE", 2)
-    standard_input(b"a\nb\nc\n")
-    assert regard("translate", "--model", tmp_path).out == "A\nB\nC\n"
-    assert [asked[0] for asked in translator.asked] == [["a", "b"], ["c"]]
-
-
 def test_typed_sentences_are_answered_one_by_one(regard, translator, tmp_path, standard_input):
     standard_input(b"a\nb\n", terminal=True)
     outcome = regard("translate", "--model", tmp_path)
-    assert [asked[0] for asked in translator.asked] == [["a"], ["b"]]
+    assert translator.streamed.at_once == 1
     assert "Ctrl-D" in outcome.err
 
 
@@ -102,3 +96,66 @@ def test_nothing_is_lost_when_input_and_output_are_one_file_or_the_input_is_miss
     assert path.read_text(encoding="utf-8") == "one\n"
     assert regard("translate", "--model", tmp_path, "-i", path, "-o", path).code == 0
     assert path.read_text(encoding="utf-8") == "ONE\n"
+
+
+def test_every_option_reaches_the_decoder(regard, translator, tmp_path):
+    outcome = regard(
+        "translate", "a", "--model", tmp_path, "--beam", 7, "--length-penalty", 0.5, "--coverage-penalty", 0.2,
+        "--no-repeat", 3, "--max-length", 9, "--replace-unknown", "--sample", "--temperature", 0.7, "--top-k", 4,
+        "--top-p", 0.9, "--seed", 5, "--prefix", "bon", "--workers", 2,
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    asked = translator.streamed
+    assert asked.decoding == Decoding(7, 0.5, 0.2, 3, 9, True, 0.7, 4, 0.9, 5, True)
+    assert (asked.n, asked.prefix, asked.workers, asked.attention) == (1, "bon", 2, False)
+
+
+def test_n_best_lists_are_written_as_moses_writes_them(regard, translator, tmp_path):
+    outcome = regard("translate", "one two", "three", "--model", tmp_path, "--n-best", 2)
+    one, three = "0 ||| ONE TWO ||| logprob= -1.25 ||| -0.5\n", "1 ||| THREE ||| logprob= -1.25 ||| -0.5\n"
+    assert outcome.out == one * 2 + three * 2
+
+
+def test_several_models_are_one_ensemble(regard, translator, tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    assert regard("translate", "x", "-m", tmp_path / "a", "-m", tmp_path / "b").code == 0
+    assert translator.loaded == [str(tmp_path / "a"), str(tmp_path / "b")]
+
+
+@pytest.mark.parametrize(
+    ("own", "shipped", "loaded", "says"),
+    [
+        (True, [], "regard-model", ""),
+        (True, ["en-fr"], "regard-model", "Using the model in regard-model"),
+        (False, ["en-fr"], "en-fr", ""),
+        (False, [], "regard-model", "no model"),
+    ],
+)
+def test_without_a_model_ones_own_goes_before_the_one_that_came_along(
+    regard, translator, tmp_path, monkeypatch, own, shipped, loaded, says
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command, "names", lambda: shipped)
+    if own:
+        (tmp_path / "regard-model").mkdir()
+    outcome = regard("translate", "x")
+    assert translator.loaded == [loaded]
+    assert says in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--top-p", "2"], "--top-p: expected a probability above 0, at most 1, got 2.0"),
+        (["--temperature", "0.5"], "--temperature: it shapes how words are drawn, and nothing is drawn without sample"),
+        (["--length-penalty", "-1"], "--length-penalty: expected a number, 0 or more"),
+        (["--precision", "half"], "float32"),
+        (["--workers", "0"], "--workers"),
+    ],
+)
+def test_an_option_that_is_not_valid_is_named_as_it_is_typed(regard, translator, tmp_path, arguments, says):
+    outcome = regard("translate", "a", "--model", tmp_path, *arguments)
+    assert outcome.code == 2
+    assert says in outcome.err
+    assert outcome.err.count("\n") == 1

@@ -9,6 +9,7 @@ from regard.data.tokenizer import BOS, EOS
 from regard.decoding.beam import beam_search
 from regard.decoding.forced import force
 from regard.decoding.greedy import greedy
+from regard.decoding.options import Decoding
 from regard.models.seq2seq import Seq2Seq
 
 SIZES = {"embedding": 6, "encoder_hidden": 4, "decoder_hidden": 8, "dropout": 0.0}
@@ -28,7 +29,7 @@ def test_what_was_found_is_found_again(settings, search):
     if search == "greedy":
         found = greedy(network, source, lengths, attention=True)
     else:
-        found = [best[0] for best in beam_search(network, source, lengths, beams=4, attention=True)]
+        found = [best[0] for best in beam_search(network, source, lengths, Decoding(beam=4), attention=True)]
     forced = force(network, source, lengths, [hypothesis.tokens for hypothesis in found])
     for hypothesis, again in zip(found, forced, strict=True):
         assert again.tokens == hypothesis.tokens

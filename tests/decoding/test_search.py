@@ -1,7 +1,5 @@
 """Greedy and beam search against the model's own teacher-forced scores and against enumeration."""
 
-import itertools
-
 import pytest
 import torch
 
@@ -11,6 +9,7 @@ from regard.data.tokenizer import BOS, EOS, PAD
 from regard.decoding import beam as beam_module
 from regard.decoding.beam import beam_search
 from regard.decoding.greedy import greedy
+from regard.decoding.options import Decoding
 from regard.models.seq2seq import Seq2Seq
 from regard.training.module import token_loss
 
@@ -49,7 +48,7 @@ def log_prob(net, source, hypothesis):
 @pytest.mark.parametrize("beams", [1, 3, 6])
 def test_a_hypothesis_has_the_models_own_score(settings, beams):
     net = model(**settings)
-    for source, hypotheses in zip(SOURCE, beam_search(net, pad(SOURCE), LENGTHS, beams=beams), strict=True):
+    for source, hypotheses in zip(SOURCE, beam_search(net, pad(SOURCE), LENGTHS, Decoding(beam=beams)), strict=True):
         assert 1 <= len(hypotheses) <= beams
         assert len({(*h.tokens, h.complete) for h in hypotheses}) == len(hypotheses)
         assert [h.score for h in hypotheses] == sorted((h.score for h in hypotheses), reverse=True)
@@ -63,7 +62,7 @@ def test_a_hypothesis_has_the_models_own_score(settings, beams):
 def test_greedy_is_a_beam_of_one_and_scores_its_own_output(settings):
     net = model(**settings)
     found = greedy(net, pad(SOURCE), LENGTHS)
-    beams = beam_search(net, pad(SOURCE), LENGTHS, beams=1)
+    beams = beam_search(net, pad(SOURCE), LENGTHS, Decoding(beam=1))
     for source, one, (other,) in zip(SOURCE, found, beams, strict=True):
         assert one.tokens == other.tokens
         assert one.log_prob == pytest.approx(other.log_prob, abs=1e-9)
@@ -77,7 +76,7 @@ def test_a_sentence_comes_out_the_same_alone_in_any_batch_and_in_any_order(setti
 
     def search(order):
         rows = [SOURCE[i] for i in order]
-        found = beam_search(net, pad(rows), torch.tensor([len(row) for row in rows]), beams=beams)
+        found = beam_search(net, pad(rows), torch.tensor([len(row) for row in rows]), Decoding(beam=beams))
         return {i: [h.tokens for h in hypotheses] for i, hypotheses in zip(order, found, strict=True)}
 
     whole = search(range(5))
@@ -88,9 +87,9 @@ def test_a_sentence_comes_out_the_same_alone_in_any_batch_and_in_any_order(setti
 @pytest.mark.parametrize("seed", range(6))
 def test_in_float32_only_ties_may_fall_otherwise(seed):
     net = model(seed=seed).float()
-    together = beam_search(net, pad(SOURCE), LENGTHS, beams=4)
+    together = beam_search(net, pad(SOURCE), LENGTHS, Decoding(beam=4))
     for source, found in zip(SOURCE, together, strict=True):
-        (alone,) = beam_search(net, torch.tensor([source]), torch.tensor([len(source)]), beams=4)
+        (alone,) = beam_search(net, torch.tensor([source]), torch.tensor([len(source)]), Decoding(beam=4))
         assert alone[0].tokens == found[0].tokens or abs(alone[0].score - found[0].score) < 1e-5
 
 
@@ -101,7 +100,7 @@ def test_attention_is_that_of_teacher_forcing_the_output(settings, search):
     if search == "greedy":
         found = greedy(net, pad(SOURCE), LENGTHS, attention=True)
     else:
-        found = [h for h, *_ in beam_search(net, pad(SOURCE), LENGTHS, beams=4, attention=True)]
+        found = [h for h, *_ in beam_search(net, pad(SOURCE), LENGTHS, Decoding(beam=4), attention=True)]
     for source, hypothesis in zip(SOURCE, found, strict=True):
         state, encoded = None, net.encode(torch.tensor([source]), torch.tensor([len(source)]))
         state, words = net.start(encoded, 1), [BOS, *hypothesis.tokens]
@@ -113,52 +112,50 @@ def test_attention_is_that_of_teacher_forcing_the_output(settings, search):
             assert (looked[len(source) :] == 0).all()
 
 
-def test_a_wide_beam_finds_the_best_of_all_outputs(monkeypatch):
-    """With room for every prefix, beam search is enumeration: vocabulary of 3 words, outputs of at most 3."""
-    monkeypatch.setattr(beam_module, "longest", lambda lengths: torch.full_like(lengths, 4))
-    net = model(words=7)
-    words = range(EOS + 1, 7)
-    outputs = [list(o) for n in range(4) for o in itertools.product(words, repeat=n)]
-    for source in ([4, 5, 6, 4], [6], [5, 3]):
-        with torch.no_grad():
-            scores = {tuple(o): -float(token_loss(net, make_batch([source], [[*o, EOS]]))) for o in outputs}
-        for penalty in (0.0, 1.0):
-            ranked = {o: s / (len(o) + 1) ** penalty for o, s in scores.items()}
-            best = max(ranked, key=ranked.get)
-            (found,) = beam_search(
-                net, torch.tensor([source]), torch.tensor([len(source)]), beams=400, length_penalty=penalty
-            )
-            complete = [h for h in found if h.complete]
-            assert tuple(complete[0].tokens) == best
-            assert complete[0].score == pytest.approx(ranked[best], abs=1e-9)
-
-
 def test_a_model_that_never_ends_is_cut_and_still_answers():
     net = model()
     with torch.no_grad():
         net.output_bias[EOS] = -1e4
-    for h in greedy(net, pad(SOURCE), LENGTHS) + [h for h, *_ in beam_search(net, pad(SOURCE), LENGTHS, beams=3)]:
+    for h in greedy(net, pad(SOURCE), LENGTHS) + [
+        h for h, *_ in beam_search(net, pad(SOURCE), LENGTHS, Decoding(beam=3))
+    ]:
         assert not h.complete
     assert [len(h.tokens) for h in greedy(net, pad(SOURCE), LENGTHS)] == [22, 14, 12, 18, 14]
 
 
-def test_without_a_penalty_stopping_early_loses_nothing(monkeypatch):
+@pytest.mark.parametrize("penalty", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("n_best", [1, 3])
+def test_stopping_early_loses_nothing(monkeypatch, penalty, n_best):
+    """But for the K that may finish: the bound alone stops here, and a search that goes on finds the same."""
     net = model()
-    early = beam_search(net, pad(SOURCE), LENGTHS, beams=5, length_penalty=0.0)
+    decoding = Decoding(beam=40, length_penalty=penalty, max_length=6)
+    early = beam_search(net, pad(SOURCE), LENGTHS, decoding, n_best=n_best)
+    monkeypatch.setattr(beam_module, "best_to_come", lambda log_prob, limit, length_penalty: float("inf"))
+    late = beam_search(net, pad(SOURCE), LENGTHS, decoding, n_best=n_best)
+    for one, other in zip(early, late, strict=True):
+        assert [h.tokens for h in one[:n_best]] == [h.tokens for h in other[:n_best]]
+
+
+def test_the_bound_stops_a_search():
     steps = []
 
-    def to_the_end(ends, rows, scores, beams, length_penalty):
-        steps.append(len(rows))
-        return torch.ones(len(rows), dtype=torch.bool)
+    class Counted:
+        def __init__(self, net):
+            self.encode, self.start, self.net = net.encode, net.start, net
 
-    monkeypatch.setattr(beam_module, "_undecided", to_the_end)
-    late = beam_search(net, pad(SOURCE), LENGTHS, beams=5, length_penalty=0.0)
-    assert len(steps) == 22  # nothing stopped before the longest length
-    for one, other in zip(early, late, strict=True):
-        assert one[0].tokens == other[0].tokens
+        def step(self, tokens, state, source, *, weights):
+            steps.append(len(tokens))
+            return self.net.step(tokens, state, source, weights=weights)
+
+    beam_search(Counted(model()), pad(SOURCE), LENGTHS, Decoding(beam=5, length_penalty=0.0))
+    assert sum(steps) < 22 * 5
 
 
 @pytest.mark.plain
-def test_a_beam_has_at_least_one_hypothesis():
-    with pytest.raises(ValueError, match="beams: expected at least 1, got 0"):
-        beam_search(model(), pad(SOURCE), LENGTHS, beams=0)
+def test_what_cannot_be_searched_is_said():
+    with pytest.raises(ValueError, match="a beam of 2 finds 1 to 2 outputs, got 3"):
+        beam_search(model(), pad(SOURCE), LENGTHS, Decoding(beam=2), n_best=3)
+    with pytest.raises(ValueError, match="coverage_penalty: it weighs attention, and this model has none"):
+        beam_search(model(attention="none"), pad(SOURCE), LENGTHS, Decoding(coverage_penalty=0.2))
+    with pytest.raises(ValueError, match="max_length: 2 leaves no room after a prefix of 2 subwords"):
+        beam_search(model(), pad(SOURCE[:1]), LENGTHS[:1], Decoding(max_length=2), prefixes=[[4, 5]])

@@ -1,18 +1,26 @@
 """Beam search over a batch: K hypotheses a sentence, finished sentences pruned, attention traced back at the end.
 
-A finished hypothesis of n words, its end included, is ranked by `log p / n^α` (α = `length_penalty`; 0 ranks by log p,
-1 by the mean per word). A sentence is done when K hypotheses have finished, or, without a penalty, when none alive can
-still win, or at its longest length, where those alive are counted as they stand.
+Each step looks at the 2K best continuations by log p, so that K of them go on whatever ends. Those among the K best
+that end are finished, and ranked by `Decoding`'s formula. A sentence is done when K hypotheses have finished, when none
+alive can still score more than those wanted, or at its longest length, where those alive are counted as they stand.
 """
 
-from typing import NamedTuple
+import heapq
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from regard.data.tokenizer import BOS, EOS
-from regard.decoding.protocol import Hypothesis, StepModel, longest
+from regard.decoding.candidates import best_continuations, normaliser
+from regard.decoding.constraints import Constraints
+from regard.decoding.options import Decoding
+from regard.decoding.penalties import attention_of, best_to_come, coverage, score
+from regard.decoding.protocol import Hypothesis, Prefixes, StepModel, limits
+from regard.equation.precision import full
+from regard.errors import UserError
 
 
 class _End(NamedTuple):
@@ -30,31 +38,67 @@ class _History:
 
     def __init__(self, batch: int):
         self.batch = batch
-        self.words: list[Tensor] = []
-        self.parents: list[Tensor] = []
+        self.words: list[Any] = []  # of each step: (sentence, hypothesis), as tensors until they are read
+        self.parents: list[Any] = []
         self.weights: list[Tensor] = []
 
     def add(self, rows: Tensor, words: Tensor, parents: Tensor) -> None:
         self.words.append(self._whole(rows, words))
         self.parents.append(self._whole(rows, parents))
 
-    def look(self, rows: Tensor, weights: Tensor | None) -> None:
-        if weights is not None:
-            self.weights.append(self._whole(rows, weights))
+    def look(self, rows: Tensor, weights: Tensor) -> None:
+        self.weights.append(self._whole(rows, weights))
+
+    def read(self) -> None:
+        """Make numbers of the tensors, once, for `trace`."""
+        self.words, self.parents = [x.tolist() for x in self.words], [x.tolist() for x in self.parents]
 
     def trace(self, row: int, end: _End) -> Hypothesis:
         """Follow the parents from the end back to the first step."""
         words = [] if end.token == EOS else [end.token]
         slot, places = end.parent, [end.parent]
         for step in range(end.step - 1, -1, -1):
-            words.append(int(self.words[step][row, slot]))
-            slot = int(self.parents[step][row, slot])
+            words.append(self.words[step][row][slot])
+            slot = self.parents[step][row][slot]
             places.append(slot)
         looks = [self.weights[step][row, place] for step, place in enumerate(reversed(places))] if self.weights else []
         return Hypothesis(words[::-1], end.log_prob, end.score, end.token == EOS, torch.stack(looks) if looks else None)
 
     def _whole(self, rows: Tensor, values: Tensor) -> Tensor:
+        if len(rows) == self.batch:
+            return values
         return values.new_zeros(self.batch, *values.shape[1:]).index_copy_(0, rows, values)
+
+
+@dataclass
+class _Live:
+    """The sentences still searched, and their hypotheses."""
+
+    rows: Int[Tensor, " batch"]
+    lengths: Int[Tensor, " batch"]
+    limits: Int[Tensor, " batch"]
+    last: Int[Tensor, "batch beam"]
+    scores: Float[Tensor, "batch beam"]  # log p so far, float64
+    state: Any
+    source: Any
+    said: Int[Tensor, "batch beam words"] | None = None  # where repetition is blocked
+    read: Float[Tensor, "batch beam source"] | None = None  # Σ_t α_t, where coverage counts
+
+    def follow(self, totals: Tensor, parents: Tensor, words: Tensor, state: Any) -> None:
+        """Go on with these hypotheses."""
+        self.last, self.scores, self.state = words, totals, state.reorder(parents)
+        if self.said is not None:
+            self.said = torch.cat([_of_parents(self.said, parents), words[..., None]], -1)
+        if self.read is not None:
+            self.read = _of_parents(self.read, parents)
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these sentences alone."""
+        self.rows, self.lengths, self.limits = self.rows[rows], self.lengths[rows], self.limits[rows]
+        self.last, self.scores = self.last[rows], self.scores[rows]
+        self.state, self.source = self.state.select(rows), self.source.select(rows)
+        self.said = None if self.said is None else self.said[rows]
+        self.read = None if self.read is None else self.read[rows]
 
 
 @torch.no_grad()
@@ -62,89 +106,114 @@ def beam_search(
     model: StepModel,
     source: Int[Tensor, "batch source"],
     lengths: Int[Tensor, " batch"],
+    decoding: Decoding = Decoding(),  # noqa: B008 (it is frozen)
     *,
-    beams: int = 5,
-    length_penalty: float = 1.0,
+    n_best: int = 1,
+    prefixes: Prefixes = None,
     attention: bool = False,
 ) -> list[list[Hypothesis]]:
-    """The finished hypotheses of each sentence, best first; at least one, at most `beams`.
+    """The finished hypotheses of each sentence, best first; at least one, at most `decoding.beam`.
 
-    Raises ValueError if `beams` is below 1.
+    So many as `n_best` are looked for: the search goes on while one alive could still come to stand among them.
+    `prefixes` are what the outputs begin with. `attention` asks for the hypotheses' weights.
+    Raises UserError for a coverage penalty without attention, or if `n_best` is not from 1 to the beam.
     """
-    if beams < 1:
-        raise ValueError(f"beams: expected at least 1, got {beams}")
-    batch, limits = len(lengths), longest(lengths)
+    if not 1 <= n_best <= decoding.beam:
+        raise UserError(f"n_best: a beam of {decoding.beam} finds 1 to {decoding.beam} outputs, got {n_best}")
+    batch = len(lengths)
+    constraints = Constraints(prefixes, decoding.no_repeat, source.device)
+    looking = attention or decoding.coverage_penalty > 0
+    live, history = _begin(model, source, lengths, decoding, prefixes), _History(batch)
     ends: list[list[_End]] = [[] for _ in range(batch)]
-    history = _History(batch)
+    for step in range(int(live.limits.max()) if batch else 0):
+        answer = model.step(live.last, live.state, live.source, weights=looking)
+        if attention and answer.weights is not None:
+            history.look(live.rows, answer.weights)
+        if decoding.coverage_penalty:
+            weights = attention_of(answer.weights)
+            live.read = weights if live.read is None else live.read + weights
+        logits = full(answer.logits)
+        normalisers = normaliser(logits)
+        constraints.restrict(logits, live.rows, live.said, step)
+        totals, parents, words = best_continuations(live.scores, logits, normalisers, 2 * decoding.beam)
+        _collect(ends, live, totals, parents, words, step, decoding)
+        totals, parents, words = _alive(totals, parents, words, decoding.beam)
+        history.add(live.rows, words, parents)
+        live.follow(totals, parents, words, answer.state)
+        going = _undecided(ends, live, step, decoding, n_best)
+        if not going:
+            break
+        if len(going) < len(live.rows):
+            live.keep(torch.tensor(going, device=source.device))
+    history.read()
+    return [[history.trace(i, end) for end in heapq.nlargest(decoding.beam, ends[i])] for i in range(batch)]
+
+
+def _begin(model: StepModel, source: Tensor, lengths: Tensor, decoding: Decoding, prefixes: Prefixes) -> _Live:
+    batch, device = len(lengths), source.device
     encoded = model.encode(source, lengths)
-    state = model.start(encoded, beams)
-    rows = torch.arange(batch, device=source.device)  # the sentences still in the batch
-    last = torch.full((batch, beams), BOS, device=source.device)
-    scores = torch.full((batch, beams), -torch.inf, dtype=torch.float64, device=source.device)
-    scores[:, 0] = 0.0  # all hypotheses are the same at first: expand one
-
-    step = 0
-    while len(rows):
-        answer = model.step(last, state, encoded, weights=attention)
-        history.look(rows, answer.weights)
-        totals, parents, words = _candidates(scores, answer.log_probs, beams)
-        cut = limits[rows] == step + 1
-        _collect(ends, rows, totals, parents, words, step, cut, beams, length_penalty)
-        scores, parents, words = _alive(totals, parents, words, beams)
-        history.add(rows, words, parents)
-        last, state, step = words, answer.state.reorder(parents), step + 1
-        going = ~cut & _undecided(ends, rows, scores, beams, length_penalty)
-        if not going.all():
-            kept = going.nonzero().flatten()
-            rows, last, scores = rows[kept], last[kept], scores[kept]
-            state, encoded = state.select(kept), encoded.select(kept)
-    return [[history.trace(row, end) for end in sorted(ends[row], reverse=True)[:beams]] for row in range(batch)]
-
-
-def _candidates(
-    scores: Float[Tensor, "batch beam"], log_probs: Float[Tensor, "batch beam vocabulary"], beams: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The best 2K continuations of each sentence: K of them at least do not end."""
-    width = min(2 * beams, log_probs.shape[-1])
-    within, words = log_probs.topk(width)  # of each hypothesis, then of all
-    totals, places = (scores[..., None] + within.to(scores.dtype)).flatten(1).topk(min(2 * beams, beams * width))
-    return totals, places // width, words.flatten(1).gather(1, places)
+    said = torch.zeros(batch, 1, 0, dtype=torch.long, device=device) if decoding.no_repeat else None
+    return _Live(
+        rows=torch.arange(batch, device=device),
+        lengths=lengths.to(device),
+        limits=limits(lengths, prefixes, decoding.max_length).to(device),
+        last=torch.full((batch, 1), BOS, device=device),  # all hypotheses are the same at first: expand one
+        scores=torch.zeros(batch, 1, dtype=torch.float64, device=device),
+        state=model.start(encoded, 1),
+        source=encoded,
+        said=said,
+    )
 
 
 def _collect(
     ends: list[list[_End]],
-    rows: Tensor,
+    live: _Live,
     totals: Tensor,
     parents: Tensor,
     words: Tensor,
     step: int,
-    cut: Tensor,
-    beams: int,
-    length_penalty: float,
+    decoding: Decoding,
 ) -> None:
     """Note the ends among the K best, and everything among them where the longest length cuts."""
-    best = slice(0, beams)
-    final = ((words[:, best] == EOS) | cut[:, None]) & torch.isfinite(totals[:, best])
-    for place, slot in final.nonzero().tolist():
-        total = float(totals[place, slot])
-        end = _End(
-            total / (step + 1) ** length_penalty, total, step, int(parents[place, slot]), int(words[place, slot])
-        )
-        ends[int(rows[place])].append(end)
+    totals, parents, words = (x[:, : decoding.beam] for x in (totals, parents, words))
+    final = ((words == EOS) | (live.limits == step + 1)[:, None]) & torch.isfinite(totals)
+    places = final.nonzero()
+    if not len(places):
+        return
+    place, slot = places.unbind(1)
+    parent, total = parents[place, slot], totals[place, slot]
+    unread = torch.zeros_like(total)
+    if live.read is not None:
+        unread = coverage(live.read, live.lengths, decoding.coverage_penalty)[place, parent]
+    found = (live.rows[place], total, unread, parent, words[place, slot])
+    for row, log_prob, cost, above, word in zip(*(x.tolist() for x in found), strict=True):
+        ranked = score(log_prob, step + 1, decoding.length_penalty) + cost
+        ends[row].append(_End(ranked, log_prob, step, above, word))
 
 
 def _alive(totals: Tensor, parents: Tensor, words: Tensor, beams: int) -> tuple[Tensor, Tensor, Tensor]:
     """The K best that do not end."""
-    order = (words == EOS).long().argsort(dim=1, stable=True)[:, :beams]
-    totals = totals.masked_fill(words == EOS, -torch.inf)
+    ending = words == EOS
+    order = ending.byte().argsort(dim=1, stable=True)[:, :beams]
+    totals = totals.masked_fill(ending, -torch.inf)
     return totals.gather(1, order), parents.gather(1, order), words.gather(1, order)
 
 
-def _undecided(ends: list[list[_End]], rows: Tensor, scores: Tensor, beams: int, length_penalty: float) -> Tensor:
+def _undecided(ends: list[list[_End]], live: _Live, step: int, decoding: Decoding, n_best: int) -> list[int]:
+    """The places of the sentences that must go on."""
     going = []
-    for row, best_alive in zip(rows.tolist(), scores[:, 0].tolist(), strict=True):
-        done = len(ends[row]) >= beams or best_alive == -torch.inf
-        if length_penalty == 0 and ends[row]:  # exact: log p only falls
-            done = done or max(ends[row]).log_prob >= best_alive
-        going.append(not done)
-    return torch.tensor(going, device=rows.device)
+    best_alive = live.scores[:, 0].tolist()
+    for place, (row, limit) in enumerate(zip(live.rows.tolist(), live.limits.tolist(), strict=True)):
+        found = ends[row]
+        done = len(found) >= decoding.beam or best_alive[place] == -torch.inf or step + 1 >= limit
+        if not done and len(found) >= n_best:
+            worst = heapq.nlargest(n_best, found)[-1].score
+            done = worst >= best_to_come(best_alive[place], limit, decoding.length_penalty)
+        if not done:
+            going.append(place)
+    return going
+
+
+def _of_parents(x: Tensor, parents: Tensor) -> Tensor:
+    """The rows (batch, beam, ...) of the hypotheses' parents."""
+    return x.gather(1, parents[..., None].expand(*parents.shape, x.shape[-1]))

@@ -4,11 +4,14 @@
 reordered at every step. The results are hypotheses, each with the weights of its steps where they were asked for.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, Self
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from regard.errors import UserError
 from regard.models.step import Next
 
 
@@ -28,7 +31,7 @@ class BeamState(Protocol):
         ...
 
     def reorder(self, parents: Int[Tensor, "batch beam"]) -> Self:
-        """The states of the hypotheses' parents."""
+        """The states of the hypotheses' parents; there may be more hypotheses than before."""
         ...
 
 
@@ -44,7 +47,7 @@ class StepModel(Protocol):
         ...
 
     def step(self, tokens: Int[Tensor, "batch beam"], state: Any, source: Any, *, weights: bool) -> Next:
-        """One word further: `tokens` are the last words so far."""
+        """One word further: `tokens` are the last words so far. The logits may be written over."""
         ...
 
 
@@ -62,6 +65,20 @@ class Hypothesis(NamedTuple):
     weights: Float[Tensor, "steps source"] | None
 
 
+Prefixes = Sequence[Sequence[int]] | None
+"""What each sentence's output begins with, as subword numbers; none where it is empty."""
+
+
 def longest(lengths: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
     """How many steps a sentence may take: twice its source tokens and ten. It depends on nothing else in the batch."""
     return 2 * lengths + 10
+
+
+def limits(lengths: Int[Tensor, " batch"], prefixes: Prefixes, max_length: int | None) -> Int[Tensor, " batch"]:
+    """How many steps each sentence may take; UserError if its prefix alone fills the `max_length`."""
+    forced = torch.tensor([len(prefix) for prefix in prefixes or [()] * len(lengths)], device=lengths.device)
+    if max_length is None:
+        return longest(lengths) + forced
+    if forced.numel() and int(forced.max()) >= max_length:
+        raise UserError(f"max_length: {max_length} leaves no room after a prefix of {int(forced.max())} subwords")
+    return torch.full_like(lengths, max_length)

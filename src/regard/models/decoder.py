@@ -32,10 +32,12 @@ class State(NamedTuple):
     hidden: tuple[tuple[Float[Tensor, "batch beam hidden"], ...], ...]  # the cell's state, layer by layer
 
     def reorder(self, parents: Int[Tensor, "batch beam"]) -> Self:
-        """The states of the hypotheses' parents, sentence by sentence."""
+        """The states of the hypotheses' parents, sentence by sentence; there may be more than before."""
+        batch, width = self.position.shape
+        rows = (parents + width * torch.arange(batch, device=parents.device)[:, None]).flatten()
 
         def pick(x: Tensor) -> Tensor:
-            return torch.take_along_dim(x, parents.view(*parents.shape, *[1] * (x.dim() - 2)), dim=1)
+            return x.flatten(0, 1).index_select(0, rows).view(*parents.shape, *x.shape[2:])
 
         return type(self)(
             pick(self.position), pick(self.fed), tuple(tuple(pick(part) for part in layer) for layer in self.hidden)

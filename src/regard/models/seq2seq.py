@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from regard.config import ModelConfig
-from regard.data.tokenizer import BOS, PAD
+from regard.data.tokenizer import PAD
 from regard.models.context import Memory
 from regard.models.decoder import Decoder, State
 from regard.models.dropout import Dropout
@@ -88,10 +88,7 @@ class Seq2Seq(nn.Module):
         """One word further; a model without attention gives no weights."""
         embedded = self.embed(tokens, "target", "shared")
         state, readout, alpha = self.decoder.step(embedded, state, source.memory, weights=weights)
-        logits = self.logits(readout)
-        log_probs = torch.log_softmax(logits, -1, dtype=torch.promote_types(logits.dtype, torch.float32))
-        log_probs[..., [PAD, BOS]] = -torch.inf
-        return Next(log_probs, state, alpha)
+        return Next(self.logits(readout), state, alpha)
 
     def _table(self, *roles: str) -> nn.Embedding:
         return next(self.tables[role] for role in roles if role in self.tables)  # type: ignore[return-value]

@@ -1,0 +1,49 @@
+"""The best continuations among all words of all hypotheses, without sorting the vocabulary or writing it twice."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+BLOCK = 100  # words; a vocabulary of 10,000 is then 100 blocks, and both halves of the work are small
+AT_ONCE = 400_000  # numbers: what is written of so many stays in the processor's cache
+
+
+def normaliser(logits: Float[Tensor, "batch beam vocabulary"]) -> Float[Tensor, "batch beam"]:
+    """log Σ_v exp logit_v, some sentences at a time."""
+    sentences = max(1, AT_ONCE // max(1, logits[0].numel()))
+    return torch.cat([part.logsumexp(-1) for part in logits.split(sentences)])
+
+
+def best_continuations(
+    scores: Float[Tensor, "batch beam"],
+    logits: Float[Tensor, "batch beam vocabulary"],
+    normalisers: Float[Tensor, "batch beam"],
+    count: int,
+) -> tuple[Float[Tensor, "batch found"], Int[Tensor, "batch found"], Int[Tensor, "batch found"]]:
+    """The `count` best of score + logit − normaliser in each sentence, best first: totals, hypotheses and words.
+
+    The best lie in the `count` blocks of words whose maxima are the best, so nothing else is looked at twice. Fewer are
+    found only where there are fewer words. Totals are float64.
+    """
+    _, beams, vocabulary = logits.shape
+    offset = scores.double() - normalisers.double()
+    whole = vocabulary // BLOCK
+    if whole * beams <= count:  # too few blocks to leave any out
+        totals, places = (offset[..., None] + logits).flatten(1).topk(min(count, beams * vocabulary))
+        return totals, places // vocabulary, places % vocabulary
+    maxima = logits[..., : whole * BLOCK].unflatten(-1, (BLOCK, whole)).amax(-2)  # a block is every whole-th word
+    rest = logits[..., whole * BLOCK :]
+    if rest.shape[-1]:
+        maxima = torch.cat([maxima, rest], -1)  # the words over are blocks of one
+    blocks = maxima.shape[-1]
+    _, places = (offset[..., None] + maxima).flatten(1).topk(count)
+    beam, block = places // blocks, places % blocks
+    step = torch.arange(BLOCK, device=logits.device) * whole
+    single = (block >= whole)[..., None]
+    words = torch.where(single, block[..., None] + whole * (BLOCK - 1), block[..., None] + step)
+    at = (beam[..., None] * vocabulary + words).flatten(1)
+    totals = logits.flatten(1).gather(1, at) + offset.gather(1, beam).repeat_interleave(BLOCK, 1)
+    doubled = (single & (step > 0)).flatten(1)  # a block of one was written out BLOCK times
+    totals, chosen = totals.masked_fill(doubled, -torch.inf).topk(count)
+    at = at.gather(1, chosen)
+    return totals, at // vocabulary, at % vocabulary
