@@ -61,8 +61,8 @@ def sweep(folder: Path) -> None:
 
 
 def refuse_existing(folder: Path) -> None:
-    """UserError unless there is nothing at this path, or an empty folder."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    """UserError unless there is nothing at this path, or a folder with nothing whole in it."""
+    if folder.exists() and (not folder.is_dir() or any(path.suffix != PARTIAL for path in folder.iterdir())):
         raise UserError(f"{folder}: exists already; choose another folder, or go on with it by --resume")
 
 

@@ -1,12 +1,11 @@
 """Training runs, small ones: they learn, leave a whole folder, and go on as if never stopped."""
 
 import json
-import random
 
 import pytest
 import torch
+from small_run import pairs, settings
 
-from regard.config import ModelConfig, Settings, TrainConfig
 from regard.data.pairs import Pairs
 from regard.errors import UserError
 from regard.folder import read_weights
@@ -14,20 +13,6 @@ from regard.training import Interrupted, fit
 from regard.training.prepare import hold_out
 from regard.training.snapshots import Snapshots
 from regard.training.watch import Watch
-
-WORDS = {"red": "rouge", "cat": "chat", "dog": "chien", "sees": "voit", "the": "le", "small": "petit", "and": "et"}
-
-
-def pairs(count, seed=0):
-    draw = random.Random(seed)
-    source = [[draw.choice(list(WORDS)) for _ in range(draw.randint(1, 6))] for _ in range(count)]
-    return Pairs([" ".join(s) for s in source], [" ".join(WORDS[w] for w in s) for s in source])
-
-
-def settings(**train):
-    model = ModelConfig(embedding=24, encoder_hidden=16, decoder_hidden=32, dropout=0.1)
-    base = {"steps": 30, "validate_every": 10, "batch_tokens": 128, "vocabulary": 60, "warmup": 5, "seed": 3}
-    return Settings(model, TrainConfig(**(base | {"learning_rate": 1e-2} | train)))
 
 
 def log(folder):

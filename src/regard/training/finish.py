@@ -19,7 +19,7 @@ def average_last(watch: Watch, trainer: lightning.Trainer, module: Translation) 
         return
     module.model.load_state_dict(watch.snapshots.mean(steps))
     scores = watch.validator(module.to(trainer.strategy.root_device))
-    watch.record(trainer, steps[-1], {**scores.entry(), "averaged": steps}, group="averaged/")
+    watch.record(trainer, steps[-1], {**scores.entry(), "averaged": steps}, after_all=True)
     kept = better(scores, best, watch.config.metric, or_equal=True)
     if kept:
         write_weights(watch.folder, module.model.state_dict())

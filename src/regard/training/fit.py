@@ -15,7 +15,7 @@ from regard.data.batches import BatchStream
 from regard.data.pairs import Pairs
 from regard.data.tokenizer import Tokenizer
 from regard.errors import UserError
-from regard.folder import TRAINING, read_config, refuse_existing, sweep, write_config, write_origin
+from regard.folder import ORIGIN, TRAINING, read_config, refuse_existing, sweep, write_config, write_origin
 from regard.models.seq2seq import Seq2Seq
 from regard.training.finish import average_last
 from regard.training.interrupt import StopOnInterrupt
@@ -168,15 +168,21 @@ def _prepare_folder(
         if config.get("best_valid"):
             raise UserError(f"{folder}: training is done; nothing is left to resume")
         sweep(folder)
-        return
-    refuse_existing(folder)
+    else:
+        refuse_existing(folder)
+        _make(folder)
+        about = {"regard": version("regard"), "torch": torch.__version__, **settings.to_mapping()}
+        write_config(folder, {**about, "vocabulary": None, "pairs": pairs, "best_valid": None})
+    _make(folder / TRAINING)
+    if not (folder / ORIGIN).exists():
+        write_origin(folder, origin or {})
+
+
+def _make(folder: Path) -> None:
     try:
-        (folder / TRAINING).mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({(error.strerror or str(error)).lower()})") from None
-    versions = {"regard": version("regard"), "torch": torch.__version__}
-    write_config(folder, {**versions, **settings.to_mapping(), "vocabulary": None, "pairs": pairs, "best_valid": None})
-    write_origin(folder, origin or {})
 
 
 def _check_same(config: dict[str, Any], settings: Settings) -> None:

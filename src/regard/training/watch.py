@@ -97,14 +97,20 @@ class Watch(lightning.Callback):
         trainer.should_stop = bool(self.standing.stopped_because)
         self._clock = time.perf_counter()  # validation is not training time
 
-    def record(self, trainer: lightning.Trainer, step: int, entry: dict[str, Any], group: str = "") -> None:
-        """An entry in the log, its numbers in TensorBoard as well, where a group may set them apart."""
+    def record(self, trainer: lightning.Trainer, step: int, entry: dict[str, Any], *, after_all: bool = False) -> None:
+        """An entry in the log, its numbers in TensorBoard as well.
+
+        What comes after all steps has names of its own there, and the place of a step that never comes: a run that is
+        killed before it ends takes back what came after its checkpoint's step.
+        """
         if self._log is None:
             return
         self._log.write(step, entry)
         self.standing.logged = self._log.entries
         if trainer.logger is not None:
-            trainer.logger.log_metrics({f"{group}{k}": v for k, v in entry.items() if isinstance(v, float)}, step)
+            group = "averaged/" if after_all else ""
+            numbers = {f"{group}{name}": value for name, value in entry.items() if isinstance(value, float)}
+            trainer.logger.log_metrics(numbers, step + after_all)
 
     def _count(self, step: int, loss: float, tokens: int) -> None:
         now = time.perf_counter()
