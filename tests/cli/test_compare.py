@@ -51,6 +51,16 @@ def test_a_system_beside_itself_may_be_chance(regard, files):
     assert "line 1" not in outcome.out
 
 
+def test_two_files_of_a_public_sets_test_split(regard, files):
+    (files / "tatoeba_en_fr").mkdir()
+    (files / "tatoeba_en_fr" / "test.tsv").write_text(
+        "".join(f"{s}\t{t}\n" for s, t in zip("abcde", TARGET, strict=True))
+    )
+    outcome = regard("compare", files / "other.out", files / "other.out", "--data", "tatoeba", "--data-dir", files)
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.startswith("tatoeba, test split, en-fr: 5 sentences")
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

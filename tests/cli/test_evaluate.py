@@ -53,3 +53,17 @@ def test_mistakes_are_one_line(regard, translator, tmp_path, test_set, monkeypat
     assert outcome.code == 2
     assert outcome.err.count("\n") == 1
     assert says in outcome.err
+
+
+def test_a_public_sets_test_split_by_name(regard, translator, tmp_path, test_set):
+    folder = tmp_path / "data" / "tatoeba_en_fr"
+    folder.mkdir(parents=True)
+    (folder / "test.tsv").write_text("A CAT\ta cat\nHI\thi\n")
+    given = ["--data", "tatoeba", "--languages", "fr-en", "--data-dir", tmp_path / "data"]
+    outcome = regard("evaluate", *given, "--model", tmp_path)
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.startswith("tatoeba, test split, fr-en: 2 sentences")
+    assert translator.asked[0][0] == ["a cat", "hi"]
+    outcome = regard("evaluate", test_set, *given, "--model", tmp_path)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "both --data tatoeba and" in outcome.err

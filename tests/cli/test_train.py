@@ -121,3 +121,41 @@ def test_resuming_without_knowing_the_pairs_asks_for_them(regard, trainer, pairs
 def test_nothing_to_resume_is_one_line(regard, trainer, tmp_path):
     outcome = regard("train", "--resume", "--out", tmp_path / "absent")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+
+
+@pytest.fixture
+def public(tmp_path):
+    """Local copies of Multi30k's training and validation captions, two of each."""
+    folder = tmp_path / "data" / "multi30k"
+    folder.mkdir(parents=True)
+    for split in ("train", "val"):
+        for language in ("en", "de"):
+            (folder / f"{split}.{language}").write_text(f"{split} {language} 1\n{split} {language} 2\n")
+    return tmp_path / "data"
+
+
+def test_a_public_set_by_name_trains_and_validates_and_is_remembered(regard, trainer, public, tmp_path):
+    given = ["--data", "multi30k", "--languages", "de-en", "--data-dir", public]
+    assert regard("train", *given, "--out", tmp_path / "m").code == 0
+    assert regard("train", "--resume", "--out", tmp_path / "m").code == 0
+    for call in trainer.calls:
+        assert call.train.source == ["train de 1", "train de 2"]
+        assert call.valid.target == ["val en 1", "val en 2"]
+        assert call.origin["corpus"] == "multi30k"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["pairs.tsv", "--data", "multi30k"], "both --data multi30k and pairs.tsv"),
+        (["--data", "multi31k"], "did you mean 'multi30k'"),
+        (["--data", "tatoeba"], "regard data fetch tatoeba"),
+        (["--data", "multi30k", "--languages", "en-es"], "multi30k has en, de, fr"),
+    ],
+)
+def test_a_public_set_that_cannot_be_had(regard, trainer, public, tmp_path, monkeypatch, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    outcome = regard("train", *arguments, "--data-dir", public, "--out", "m")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert says in outcome.err
+    assert not (tmp_path / "m").exists()

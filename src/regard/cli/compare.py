@@ -10,11 +10,16 @@ import typer
 
 from regard.cli.evaluate import bleu_of, plain
 from regard.cli.options import (
+    DEFAULT_DATA,
     EDGES,
+    LANGUAGES,
     Beam,
+    DataDir,
     Edges,
     JsonFile,
+    Languages,
     PairsFile,
+    PublicName,
     SourceFile,
     TargetFile,
     Tokenize,
@@ -34,6 +39,7 @@ EXAMPLES = (
     "[bold]Examples[/bold]\n\n"
     "regard compare with-attention without test.tsv\n\n"
     "regard compare a.out b.out --source test.en --target test.fr --show 10\n\n"
+    "regard compare with-attention without --data multi30k --languages de-en\n\n"
     "regard compare en-fr other-system.out test.tsv --json comparison.json"
 )
 System = Annotated[Path, typer.Argument(metavar="SYSTEM", help="A model's folder, or a file of its translations.")]
@@ -45,6 +51,9 @@ def compare(
     pairs: PairsFile = None,
     source: SourceFile = None,
     target: TargetFile = None,
+    public: PublicName = None,
+    languages: Languages = LANGUAGES,
+    data_dir: DataDir = DEFAULT_DATA,
     beam: Beam = 5,
     tokenize: Tokenize = "13a",
     edges: Edges = EDGES,
@@ -65,7 +74,7 @@ def compare(
 
     bleu(["x"], ["x"], tokenize=tokenize)
     by_length([], [], [], bounds)
-    data, name = test_pairs(pairs, source, target)
+    data, name = test_pairs(pairs, source, target, public, languages, data_dir)
     a, b = (_output(system, data, beam) for system in (first, second))
     comparisons = compare_scores(a, b, data.target, tokenize=tokenize, samples=samples)
     words = [len(sentence.split()) for sentence in data.source]

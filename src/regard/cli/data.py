@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from regard.cli.options import DEFAULT_DATA
 from regard.data.catalogue import SETS, TATOEBA, PublicSet
 from regard.data.sets import find, missing, names
 
@@ -21,7 +22,6 @@ EXAMPLES = (
     "regard data fetch tatoeba --out corpora\n\n"
     "regard data --data-dir corpora"
 )
-DEFAULT_DATA = Path("regard-data")
 NOTICE = "NOTICE-{}.txt"
 
 app = typer.Typer(no_args_is_help=False, rich_markup_mode="rich")

@@ -9,16 +9,21 @@ import typer
 
 from regard.cli.align import exact_translator, gold_lines, link_pairs, plain_alignment, score_links
 from regard.cli.options import (
+    DEFAULT_DATA,
     DEFAULT_MODEL,
     EDGES,
+    LANGUAGES,
     Beam,
+    DataDir,
     Edges,
     GoldFile,
     GoldFrom,
     JsonFile,
+    Languages,
     Minimum,
     ModelFolder,
     PairsFile,
+    PublicName,
     Rule,
     SourceFile,
     TargetFile,
@@ -38,6 +43,7 @@ EXAMPLES = (
     "[bold]Examples[/bold]\n\n"
     "regard evaluate test.tsv --model en-fr\n\n"
     "regard evaluate --source test.en --target test.fr --model en-fr --json scores.json\n\n"
+    "regard evaluate --data multi30k --languages en-fr --model en-fr\n\n"
     "regard evaluate --source test.tok.en --target test.tok.fr --tokenize none\n\n"
     "regard evaluate --source a.en --target a.fr --gold a.gold --gold-from 1"
 )
@@ -47,6 +53,9 @@ def evaluate(
     pairs: PairsFile = None,
     source: SourceFile = None,
     target: TargetFile = None,
+    public: PublicName = None,
+    languages: Languages = LANGUAGES,
+    data_dir: DataDir = DEFAULT_DATA,
     model: ModelFolder = DEFAULT_MODEL,
     beam: Beam = 5,
     tokenize: Tokenize = "13a",
@@ -72,10 +81,10 @@ def evaluate(
     bleu(["x"], ["x"], tokenize=tokenize)
     by_length([], [], [], bounds)
     chosen = LinkRule(rule, minimum)  # type: ignore[arg-type]
-    if gold and not (pairs or source or target):
+    if gold and not (pairs or source or target or public):
         raise UserError("--gold: give the pairs whose links these are, as PAIRS.TSV or by --source and --target")
     translator = load(model)
-    data, name = test_pairs(pairs, source, target)
+    data, name = test_pairs(pairs, source, target, public, languages, data_dir)
     wanted = gold_lines(gold, lines_in(data)) if gold else None
     start = time.monotonic()
     found = translator.translate(data.source, beam=beam, attention=False, progress=True)

@@ -43,6 +43,12 @@ Rule = Annotated[
     ),
 ]
 Minimum = Annotated[float, typer.Option(min=0, max=1, help="A smaller weight is no link.")]
+PublicName = Annotated[
+    str | None, typer.Option("--data", metavar="NAME", help="A public set in place of files; `regard data` lists them.")
+]
+Languages = Annotated[str, typer.Option(metavar="XX-YY", help="Of the public set: from which language to which.")]
+DataDir = Annotated[Path, typer.Option(metavar="FOLDER", help="Where public sets lie.")]
+LANGUAGES, DEFAULT_DATA = "en-fr", Path("regard-data")
 
 
 def builtin(split: Literal["train", "valid", "test"]) -> Pairs:
@@ -53,14 +59,29 @@ def builtin(split: Literal["train", "valid", "test"]) -> Pairs:
     return builtin_pairs(split)
 
 
-def test_pairs(pairs: Path | None, source: Path | None, target: Path | None) -> tuple[Pairs, str]:
-    """The pairs to judge on and what to call them; the built-in corpus' test split where no file is given."""
-    if not (pairs or source or target):
+def test_pairs(
+    pairs: Path | None, source: Path | None, target: Path | None, public: str | None, languages: str, data_dir: Path
+) -> tuple[Pairs, str]:
+    """The pairs to judge on and what to call them; the built-in corpus' test split where nothing is given."""
+    files = [path for path in (pairs, source, target) if path]
+    check_one_origin(files, public)
+    if public:
+        from regard.data.sets import read_set
+
+        data, name = read_set(public, "test", languages, data_dir), f"{public}, test split, {languages}"
+    elif files:
+        data, name = read_pairs(pairs, source=source, target=target), ", ".join(map(str, files))
+    else:
         return builtin("test"), "built-in corpus, test split"
-    data = read_pairs(pairs, source=source, target=target)
     if data.blank:
         typer.echo(f"left out of {lines_in(data):,} pairs, a side being blank: {some_lines(data.blank)}", err=True)
-    return data, str(pairs or f"{source}, {target}")
+    return data, name
+
+
+def check_one_origin(files: Sequence[Path], public: str | None) -> None:
+    """UserError where both files and a public set are given."""
+    if files and public:
+        raise UserError(f"both --data {public} and {files[0]} were given: leave one out")
 
 
 def lines_in(data: Pairs) -> int:

@@ -8,10 +8,23 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from regard.cli.options import DEFAULT_MODEL, PairsFile, SourceFile, TargetFile, builtin
+from regard.cli.options import (
+    DEFAULT_DATA,
+    DEFAULT_MODEL,
+    LANGUAGES,
+    DataDir,
+    Languages,
+    PairsFile,
+    PublicName,
+    SourceFile,
+    TargetFile,
+    builtin,
+    check_one_origin,
+)
 from regard.cli.stopped import Stopped
 from regard.config import ModelConfig, Settings, TrainConfig
 from regard.data.pairs import Pairs, read_pairs
+from regard.data.sets import read_set
 from regard.errors import UserError
 from regard.folder import read_config, read_origin, refuse_existing
 
@@ -19,6 +32,7 @@ EXAMPLES = (
     "[bold]Examples[/bold]\n\n"
     "regard train pairs.tsv\n\n"
     "regard train --source a.en --target a.fr --valid-source v.en --valid-target v.fr --out en-fr\n\n"
+    "regard train --data multi30k --languages en-fr --out en-fr      (after: regard data fetch multi30k)\n\n"
     "regard train pairs.tsv --attention dot --cell lstm --epochs 10 --out lstm\n\n"
     "regard train --resume --out en-fr      (goes on after Ctrl-C)"
 )
@@ -47,6 +61,9 @@ def train(
     valid: Annotated[Path | None, typer.Option(metavar="FILE", help="Pairs to validate on, as PAIRS.TSV.")] = None,
     valid_source: Annotated[Path | None, typer.Option(metavar="FILE", help="The same in two files: source.")] = None,
     valid_target: Annotated[Path | None, typer.Option(metavar="FILE", help="The same in two files: target.")] = None,
+    public: PublicName = None,
+    languages: Languages = LANGUAGES,
+    data_dir: DataDir = DEFAULT_DATA,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where the model goes.")] = DEFAULT_MODEL,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where training in the folder stopped.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
@@ -119,6 +136,11 @@ def read_settings(*mappings: dict[str, Any]) -> Settings:
 def _origin(given: dict[str, Any], earlier: Any, folder: Path) -> dict[str, Any]:
     """Where the pairs come from, as the model folder remembers it; what it remembers already where nothing is given."""
     files = {name: str(given[name].absolute()) for name in TRAINING_FILES + VALIDATION_FILES if given[name] is not None}
+    public = given["public"]
+    check_one_origin([given[name] for name in TRAINING_FILES if name in files], public)
+    if public:
+        where = {"languages": given["languages"], "data_dir": str(given["data_dir"].absolute())}
+        return {"corpus": public, "files": files} | where
     if earlier is not None and not files:
         if not isinstance(earlier, dict) or not isinstance(earlier.get("files"), dict):
             raise UserError(f"{folder} does not say which pairs it was trained on: give them again")
@@ -130,8 +152,11 @@ def _read(origin: dict[str, Any]) -> tuple[Pairs, Pairs | None]:
     """The pairs to train on and those to validate on; None keeps some of the first for that."""
     files = {name: Path(path) for name, path in origin["files"].items()}
     valid: Pairs | None = None
-    if origin.get("corpus"):
+    if origin.get("corpus") == "built-in":
         train, valid = builtin("train"), builtin("valid")
+    elif origin.get("corpus"):
+        where = origin["languages"], Path(origin["data_dir"])
+        train, valid = (read_set(origin["corpus"], split, *where) for split in ("train", "valid"))
     else:
         train = _files(files, TRAINING_FILES)
     if any(name in files for name in VALIDATION_FILES):
