@@ -26,9 +26,9 @@ from regard.errors import UserError
 from regard.evaluation.scores import Score, bleu, chrf
 from regard.folder import CONFIG, TOKENIZER, read_config, read_weights, write, write_config, write_weights
 from regard.recipes.builtin import as_pairs, builtin_pairs, written
+from regard.shipped import DEFAULT
 from regard.translator import Translator, load
 
-NAME = "en-fr"
 CARD = "README.md"
 LARGEST = 12_000_000  # bytes
 SEED = 1
@@ -63,7 +63,7 @@ def train(data_dir: Path, folder: Path) -> None:
     if begun and read_config(folder)["best_valid"]:
         return
     settings, origin = Settings.from_mapping(SETTINGS), {"tatoeba_en_fr": "and the built-in corpus"}
-    fit(settings, folder, *data(data_dir), resume=begun, origin=origin, label=NAME)
+    fit(settings, folder, *data(data_dir), resume=begun, origin=origin, label=DEFAULT)
 
 
 def ship(folder: Path, target: Path) -> None:
@@ -98,7 +98,7 @@ def all_references(texts: list[str], references: list[list[str]]) -> Score:
     metric = sacrebleu.metrics.BLEU()
     most = max(map(len, references))
     streams = [[of[i] if i < len(of) else None for of in references] for i in range(most)]
-    value = metric.corpus_score(texts, streams).score
+    value = metric.corpus_score(texts, streams).score  # type: ignore[arg-type]  # None: a sentence with fewer
     return Score("BLEU", float(value), str(metric.get_signature()))
 
 
@@ -157,7 +157,7 @@ def main() -> None:
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     train(given.data_dir, given.out / "trained")
-    target = given.out / NAME
+    target = given.out / DEFAULT
     ship(given.out / "trained", target)
     translator = load(target)
     results = {
