@@ -20,7 +20,7 @@ from regard.equation.prepare import Keys
 from regard.equation.reference import Attended
 from regard.equation.scores import Score, as_score
 from regard.kernels.plan import Plan, asked, make
-from regard.kernels.problem import describe
+from regard.kernels.problem import Call, describe
 
 _MOST_PLANS = 4096
 _plans: dict[tuple[object, ...], Plan] = {}
@@ -63,7 +63,7 @@ def attend(
 
     Source: Bahdanau 2014 (arXiv 1409.0473), Luong 2015 (arXiv 1508.04025), Vaswani 2017 (arXiv 1706.03762).
     """
-    return _run(False, q, k, v, score, mask, bias, normalise, after, dropout)
+    return _compute(_call(q, k, v, score, mask, bias, normalise, after, dropout, False))
 
 
 def attend_with_weights(
@@ -86,7 +86,7 @@ def attend_with_weights(
     Returns:
         `Attended`: context (B, H, Tq, Dv), weights (B, H, Tq, Tk), scores, and from these `lse` and `log_prob`.
     """
-    return _run(True, q, k, v, score, mask, bias, normalise, after, dropout)
+    return _compute(_call(q, k, v, score, mask, bias, normalise, after, dropout, True))
 
 
 def plan(
@@ -106,8 +106,7 @@ def plan(
 
     Only sizes and formats count, so tensors on the device "meta", which hold no numbers, will do.
     """
-    parts = _parts(k, score, mask, bias, normalise, after)
-    return make(describe(q, k, v, *parts, dropout, weights), asked())
+    return make(describe(_call(q, k, v, score, mask, bias, normalise, after, dropout, weights)), asked())
 
 
 def explain(q: Tensor, k: Tensor | Keys, v: Tensor, **arguments: Any) -> str:
@@ -118,29 +117,36 @@ def explain(q: Tensor, k: Tensor | Keys, v: Tensor, **arguments: Any) -> str:
     return str(plan(q, k, v, **arguments))
 
 
-def _run(
-    weights: bool, q: Any, k: Any, v: Any, score: Any, mask: Any, bias: Any, normalise: Any, after: Any, dropout: float
-) -> Any:
-    parts = _parts(k, score, mask, bias, normalise, after)
-    return _find(weights, q, k, v, *parts, dropout).compute(q, k, v, *parts, dropout)
-
-
-def _parts(
-    k: Tensor | Keys, score: Any, mask: Any, bias: Any, normalise: Any, after: Any
-) -> tuple[Score, Mask | None, Bias | None, Normaliser, Bias | None]:
-    """The call's parts as objects; prepared keys bring their score and their mask."""
+def _call(
+    q: Any,
+    k: Any,
+    v: Any,
+    score: Any,
+    mask: Any,
+    bias: Any,
+    normalise: Any,
+    after: Any,
+    dropout: float,
+    weights: bool,
+) -> Call:
+    """The call, its parts as objects; prepared keys bring their score and their mask."""
     if mask is not None:
         mask = as_mask(mask)
     if isinstance(k, Keys):
         score = _same_score(score, k)
         if k.mask is not None and mask is not k.mask:
             mask = k.mask if mask is None else k.mask & mask
-    return (
+    return Call(
+        q,
+        k,
+        v,
         as_score(score),
         mask,
         None if bias is None else as_bias(bias),
         as_normaliser(normalise),
         None if after is None else as_bias(after, "after"),
+        dropout,
+        weights,
     )
 
 
@@ -152,54 +158,35 @@ def _same_score(score: Any, keys: Keys) -> Score:
     return score
 
 
-def _find(
-    weights: bool,
-    q: Tensor,
-    k: Tensor | Keys,
-    v: Tensor,
-    score: Score,
-    mask: Mask | None,
-    bias: Bias | None,
-    normaliser: Normaliser,
-    after: Bias | None,
-    dropout: float,
-) -> Plan:
-    """The plan for calls of this kind: from the cache, or made now."""
+def _compute(call: Call) -> Any:
+    """The call's result, by the plan for calls of its kind: from the cache, or made now."""
     if torch.compiler.is_compiling():  # once per compilation, on sizes that may be symbols
-        return make(describe(q, k, v, score, mask, bias, normaliser, after, dropout, weights), asked())
+        return make(describe(call), asked()).compute(call)
     try:
-        kind = _kind(q, k, v, score, mask, bias, normaliser, after, dropout, weights)
+        kind = _kind(call)
     except AttributeError:  # something that is no tensor: describing the call says what
-        describe(q, k, v, score, mask, bias, normaliser, after, dropout, weights)
+        describe(call)
         raise
     found = _plans.get(kind)
     if found is None:
-        found = make(describe(q, k, v, score, mask, bias, normaliser, after, dropout, weights), asked())
+        found = make(describe(call), asked())
         if len(_plans) >= _MOST_PLANS:
             _plans.clear()
         _plans[kind] = found
-    return found
+    return found.compute(call)
 
 
-def _kind(
-    q: Tensor,
-    k: Tensor | Keys,
-    v: Tensor,
-    score: Score,
-    mask: Mask | None,
-    bias: Bias | None,
-    normaliser: Normaliser,
-    after: Bias | None,
-    dropout: float,
-    weights: bool,
-) -> tuple[object, ...]:
+def _kind(call: Call) -> tuple[object, ...]:
     """What a call has in common with others of its kind."""
+    q, k, v, score, mask, bias, normaliser, after, dropout, weights = call
     keys, prepared = (k.k, True) if isinstance(k, Keys) else (k, False)
     device = q.device
     grad: tuple[bool, ...] = ()
     if torch.is_grad_enabled():
-        rules = [rule.requires_grad for rule in (bias, after) if rule is not None]
-        grad = (q.requires_grad, keys.requires_grad, v.requires_grad, *rules, *[x.requires_grad for x in score.tensors])
+        grad = (q.requires_grad, keys.requires_grad, v.requires_grad)
+        if score.tensors or bias is not None or after is not None:
+            of_rules = [rule.tensors for rule in (bias, after) if rule is not None]
+            grad += tuple([x.requires_grad for tensors in (score.tensors, *of_rules) for x in tensors])
     return (
         weights,
         prepared,
@@ -221,6 +208,6 @@ def _kind(
         normaliser.name,
         None if after is None else after.key,
         dropout,
-        autocast(device),
+        torch.is_autocast_enabled("cpu") if q.is_cpu else autocast(device),  # a device's name takes time to spell
         asked(),
     )

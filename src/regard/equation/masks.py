@@ -46,6 +46,9 @@ class _Window(Mask):
         return f"window({self.left}, {self.right})"
 
 
+_LENGTHS, _BOTH_LENGTHS = Structure(lengths=True, exact=True), Structure(lengths=True)
+
+
 class _Padding(Mask):
     """key < lengths[batch], and row < queries[batch] where given."""
 
@@ -54,7 +57,7 @@ class _Padding(Mask):
         self.queries = None if queries is None else _lengths("queries", queries)
         self.tensors = (self.lengths,) if self.queries is None else (self.lengths, self.queries)
         self.key = ("padding", *(tensor.shape[0] for tensor in self.tensors))
-        self.structure = Structure(lengths=True, exact=self.queries is None)
+        self.structure = _LENGTHS if self.queries is None else _BOTH_LENGTHS
         self.per_key = self.queries is None
 
     def at(self, grid: Grid) -> Tensor:

@@ -34,7 +34,7 @@ class Softmax:
     def weights(self, e: Tensor) -> Tensor:
         """See `Normaliser.weights`."""
         empty = empty_rows(e)
-        if may_look(empty) and not empty.any():
+        if may_look(empty.device.type) and not empty.any():
             return torch.softmax(e, -1)
         return torch.softmax(e.masked_fill(empty, 0), -1).masked_fill(empty, 0)
 

@@ -5,19 +5,11 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from regard.equation.biases import Bias
-from regard.equation.mask import Mask
-from regard.equation.normalisers import Normaliser
-from regard.equation.prepare import Keys
 from regard.equation.reference import Attended
-from regard.equation.scores import Score
-from regard.kernels.problem import Problem
+from regard.kernels.problem import Call, Problem
 
-Compute = Callable[
-    [Tensor, Tensor | Keys, Tensor, Score, Mask | None, Bias | None, Normaliser, Bias | None, float], Tensor | Attended
-]
-"""A kernel bound to a problem: q, k, v, score, mask, bias, normaliser, after, dropout to the context, or to `Attended`
-where the problem wants weights."""
+Compute = Callable[[Call], Tensor | Attended]
+"""A kernel bound to a problem: a call to its context, or to `Attended` where the problem wants weights."""
 
 
 class Kernel(ABC):

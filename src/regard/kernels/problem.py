@@ -1,9 +1,10 @@
-"""A problem: everything about a call of `attend` that decides which kernel may take it, and nothing else.
+"""A call of `attend`, and its problem: everything about it that decides which kernel may take it, and nothing else.
 
-It is made from the call's arguments once per kind of call; making it is also where a user's mistakes are found.
+A problem is made from a call once per kind of call; making it is also where a user's mistakes are found.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +15,27 @@ from regard.equation.normalisers import Normaliser, Softmax
 from regard.equation.precision import autocast
 from regard.equation.prepare import Keys
 from regard.equation.scores import Score
+
+
+class Call(NamedTuple):
+    """One call: `attend`'s arguments, each part as an object."""
+
+    q: Tensor
+    k: Tensor | Keys
+    v: Tensor
+    score: Score
+    mask: Mask | None
+    bias: Bias | None
+    normaliser: Normaliser
+    after: Bias | None
+    dropout: float
+    weights: bool
+    """Whether the caller wants weights and scores, not only the context."""
+
+    @property
+    def keys(self) -> Tensor:
+        """The keys' tensor, prepared or not."""
+        return self.k.k if isinstance(self.k, Keys) else self.k
 
 
 @dataclass(frozen=True)
@@ -70,20 +92,10 @@ class Problem:
         return 0 in (self.B, self.H, self.Tq, self.Tk, self.D, self.Dv)
 
 
-def describe(
-    q: Tensor,
-    k: Tensor | Keys,
-    v: Tensor,
-    score: Score,
-    mask: Mask | None,
-    bias: Bias | None,
-    normaliser: Normaliser,
-    after: Bias | None,
-    dropout: float,
-    weights: bool,
-) -> Problem:
+def describe(call: Call) -> Problem:
     """Check a call's arguments against each other and describe it; raises ValueError for what does not fit."""
-    keys = k.k if isinstance(k, Keys) else k
+    q, k, v, score, mask, bias, normaliser, after, dropout, weights = call
+    keys = call.keys
     _check_inputs(q, keys, v, score, isinstance(k, Keys))
     B, H, Tq, _ = q.shape
     Tk = keys.shape[2]

@@ -1,17 +1,10 @@
 """The plain computation as a kernel: it takes every problem, and builds the (Tq, Tk) matrices."""
 
-from typing import Any
-
 from torch import Tensor
 
-from regard.equation.biases import Bias
-from regard.equation.mask import Mask
-from regard.equation.normalisers import Normaliser
-from regard.equation.prepare import Keys
 from regard.equation.reference import Attended, reference
-from regard.equation.scores import Score
 from regard.kernels.kernel import Compute, Kernel
-from regard.kernels.problem import Problem
+from regard.kernels.problem import Call, Problem
 
 
 class Reference(Kernel):
@@ -37,19 +30,19 @@ class Reference(Kernel):
         return _attended if problem.weights else _context
 
 
-def _attended(
-    q: Tensor,
-    k: Tensor | Keys,
-    v: Tensor,
-    score: Score,
-    mask: Mask | None,
-    bias: Bias | None,
-    normaliser: Normaliser,
-    after: Bias | None,
-    dropout: float,
-) -> Attended:
-    return reference(q, k, v, score=score, mask=mask, bias=bias, normaliser=normaliser, after=after, dropout=dropout)
+def _attended(call: Call) -> Attended:
+    return reference(
+        call.q,
+        call.k,
+        call.v,
+        score=call.score,
+        mask=call.mask,
+        bias=call.bias,
+        normaliser=call.normaliser,
+        after=call.after,
+        dropout=call.dropout,
+    )
 
 
-def _context(*inputs: Any) -> Tensor:
-    return _attended(*inputs).context
+def _context(call: Call) -> Tensor:
+    return _attended(call).context

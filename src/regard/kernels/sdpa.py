@@ -6,20 +6,20 @@ additive ones. On CPU its fused path wants Dv = D and contiguous features, so th
 """
 
 import math
-from typing import Any
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regard.equation.biases import Bias
-from regard.equation.mask import Mask
-from regard.equation.normalisers import Normaliser
+from regard.equation.looking import may_look
 from regard.equation.precision import no_autocast
-from regard.equation.prepare import Keys, ready
-from regard.equation.scores import Dot, Score
+from regard.equation.prepare import ready
+from regard.equation.scores import Dot
 from regard.kernels.kernel import Compute, Kernel
-from regard.kernels.problem import Problem
+from regard.kernels.problem import Call, Problem
+
+_NOTHING = nullcontext()
 
 
 class Sdpa(Kernel):
@@ -61,52 +61,64 @@ class Sdpa(Kernel):
 
     def bind(self, problem: Problem) -> Compute:
         """See `Kernel.bind`."""
-        causal, masked, grouped = _causal_flag(problem), _needs_tensor(problem), problem.Hk != problem.H
-        plain = problem.score_key == Dot.key and not (masked or problem.bias or problem.autocast or grouped)
+        causal, grouped, is_dot = _causal_flag(problem), problem.Hk != problem.H, problem.score_key == Dot.key
+        masked, precise = _needs_tensor(problem), torch.promote_types(problem.dtype, torch.float32)
+        # Without gradient, hidden numbers that do harm show in the context: 0 * NaN, inf - inf; and with dropout,
+        # computing again would draw again.
+        shows = masked and not (problem.grad or problem.dropout) and may_look(problem.device)
 
-        def bare(q: Tensor, k: Tensor | Keys, v: Tensor, score: Score, *rest: Any) -> Tensor:
-            k = k.k if isinstance(k, Keys) else k
+        def bare(call: Call) -> Tensor:
+            q, k, v = _packed(call.q, call.keys, call.v)
             return F.scaled_dot_product_attention(
-                _packed(q), _packed(k), _packed(v), None, rest[-1], causal, scale=score.factor(problem.D)
+                q, k, v, None, call.dropout, causal, scale=call.score.factor(problem.D)
             )
 
-        def general(
-            q: Tensor,
-            k: Tensor | Keys,
-            v: Tensor,
-            score: Score,
-            mask: Mask | None,
-            bias: Bias | None,
-            normaliser: Normaliser,
-            after: Bias | None,
-            dropout: float,
-        ) -> Tensor:
-            size = (*q.shape[:3], v.shape[2], q.device)
-            allowed = mask.dense(*size) if mask is not None and masked else None
-            q, k, values = ready(q, k, v, score, allowed)
-            with no_autocast(q.device):
-                q, k, values = _alike(q, k, values)
-                added = allowed
-                if bias is not None:
-                    added = bias.dense(*size).to(torch.promote_types(q.dtype, torch.float32))
-                    if allowed is not None:
-                        added = torch.where(allowed, added, -math.inf)
-                width = max(problem.D, problem.Dv)
+        def general(call: Call) -> Tensor:
+            allowed, added = tensors(call)
+            if shows and allowed is not None and allowed.shape[2] == 1:  # the same for all queries: it hides keys
+                context = once(call, None, added)
+                if math.isfinite(context.sum().item()):
+                    return context
+            return once(call, allowed, added)
+
+        def tensors(call: Call) -> tuple[Tensor | None, Tensor | None]:
+            """Which pairs may attend, where that takes a tensor, and what SDPA is given: that, or numbers with -inf."""
+            size = (problem.B, problem.H, problem.Tq, problem.Tk, call.q.device)
+            allowed = call.mask.dense(*size) if masked and call.mask is not None else None
+            if call.bias is None:
+                return allowed, allowed
+            added = call.bias.dense(*size)
+            if added.dtype != precise:
+                added = added.to(precise)
+            return allowed, added if allowed is None else torch.where(allowed, added, -math.inf)
+
+        def once(call: Call, hidden: Tensor | None, added: Tensor | None) -> Tensor:
+            if is_dot and hidden is None:
+                q, k, v = call.q, call.keys, call.v
+            else:
+                q, k, v = ready(call.q, call.k, call.v, call.score, hidden)
+            with no_autocast(q.device) if problem.autocast else _NOTHING:
+                if not q.dtype == k.dtype == v.dtype:
+                    q, k, v = _alike(q, k, v)
+                if problem.Dv != problem.D:
+                    q, k, v = (_padded(x, max(problem.D, problem.Dv)) for x in (q, k, v))
+                q, k, v = _packed(q, k, v)
                 context = F.scaled_dot_product_attention(
-                    _padded(q, width),
-                    _padded(k, width),
-                    _padded(values, width),
+                    q,
+                    k,
+                    v,
                     added,
-                    dropout,
+                    call.dropout,
                     causal,
-                    scale=score.factor(problem.D),
+                    scale=call.score.factor(problem.D),
                     enable_gqa=grouped,
                 )
-                if problem.Dv < width:
+                if problem.Dv < problem.D:
                     context = context[..., : problem.Dv]
-                return context if context.dtype == v.dtype else context.to(v.dtype)
+                return context if context.dtype == call.v.dtype else context.to(call.v.dtype)
 
-        return bare if plain and problem.Dv == problem.D else general
+        as_it_is = is_dot and problem.Dv == problem.D and not (problem.autocast or grouped)
+        return bare if as_it_is and not (masked or problem.bias) else general
 
 
 def _causal_flag(problem: Problem) -> bool:
@@ -127,19 +139,19 @@ def _needs_tensor(problem: Problem) -> bool:
     return not (s.exact and not s.lengths and s.block is None and sees_all_before and sees_all_after)
 
 
-def _packed(x: Tensor) -> Tensor:
+def _packed(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Features next to each other in memory, as the fused path wants them."""
-    return x if x.stride(-1) == 1 else x.contiguous()
+    if q.stride(-1) == k.stride(-1) == v.stride(-1) == 1:
+        return q, k, v
+    return q.contiguous(), k.contiguous(), v.contiguous()
 
 
 def _padded(x: Tensor, width: int) -> Tensor:
     """Zero features up to `width`: they add nothing to a dot product."""
-    return _packed(x) if x.shape[-1] == width else F.pad(x, (0, width - x.shape[-1]))
+    return x if x.shape[-1] == width else F.pad(x, (0, width - x.shape[-1]))
 
 
 def _alike(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """All three in the widest of their dtypes."""
-    if q.dtype == k.dtype == v.dtype:
-        return q, k, v
     dtype = torch.promote_types(torch.promote_types(q.dtype, k.dtype), v.dtype)
     return q.to(dtype), k.to(dtype), v.to(dtype)
