@@ -115,8 +115,8 @@ def _plain(comparison: Comparison) -> dict[str, Any]:
 
 
 def _output(system: Path, data: Pairs, beam: int) -> list[str]:
-    """A system's translation of each pair's source: a model's, or those of a file, whose lines are the test set's."""
-    if system.is_dir():
+    """A system's translation of each pair's source: those of a file, whose lines are the test set's, or a model's."""
+    if not system.is_file():
         from regard.translator import load
 
         found: Any = load(system).translate(data.source, beam=beam, attention=False, progress=True)
@@ -130,4 +130,4 @@ def _output(system: Path, data: Pairs, beam: int) -> list[str]:
 
 
 def _said(system: Path, beam: int) -> str:
-    return f"{system}, beam {beam}" if system.is_dir() else f"{system}"
+    return f"{system}" if system.is_file() else f"{system}, beam {beam}"
