@@ -7,11 +7,15 @@ import pytest
 import torch
 
 import regard
+from regard import shipped
 from regard.config import ModelConfig, Settings, TrainConfig
 from regard.data.pairs import Pairs
+from regard.data.tokenizer import UNK, Tokenizer
+from regard.decoding.options import Decoding
 from regard.errors import UserError
+from regard.folder import read_weights, write_weights
 from regard.training import fit
-from regard.translator import load
+from regard.translator import Translator, load
 
 WORDS = {"love": "adore", "learning": "l'apprentissage", "deep": "profond", "I": "J'", "cats": "chats", ".": "."}
 
@@ -139,3 +143,134 @@ def test_weights_of_another_model_are_refused(folder, tmp_path):
 
 def test_the_package_has_load():
     assert regard.load is regard.translator.load
+
+
+@pytest.mark.parametrize(
+    "decoding",
+    [
+        Decoding(beam=1),
+        Decoding(length_penalty=0.3, coverage_penalty=0.5, no_repeat=2),
+        Decoding(sample=True, seed=3, top_p=0.9),
+        Decoding(beam=3, max_length=4, replace_unknown=True),
+    ],
+    ids=str,
+)
+def test_every_way_of_decoding_is_the_same_in_any_company(folder, decoding):
+    translator = load(folder).to(torch.float64)
+    n = 1 if decoding.beam == 1 else 3
+
+    def texts(sentences, **options):
+        found = translator.n_best(sentences, n, decoding=decoding, **options)
+        return {s: [(t.text, t.tokens) for t in several] for s, several in zip(sentences, found, strict=True)}
+
+    whole = texts(SENTENCES)
+    assert texts(SENTENCES[::-1], batch_tokens=1) == whole
+    for sentence in SENTENCES:
+        assert texts([sentence]) == {sentence: whole[sentence]}
+
+
+def test_n_best_lists_are_sorted_and_begin_with_the_translation(folder):
+    translator = load(folder)
+    best = translator.translate(SENTENCES, beam=4)
+    for one, several in zip(best, translator.n_best(SENTENCES, 4, beam=4), strict=True):
+        assert several[0].text == one.text
+        assert [t.rank for t in several] == sorted((t.rank for t in several), reverse=True)
+        assert len({t.tokens for t in several}) == len(several)
+        assert len(several) == (4 if one.source_words else 1)
+        for t in several:
+            assert t.attention.shape == (len(t.target_words), len(t.source_words))
+
+
+def test_a_prefix_is_kept_and_traced(folder):
+    translator = load(folder)
+    for prefix in ("J'", "chats profond", "adore l'"):
+        for t in translator.translate(["I love deep learning", "cats"], prefix=prefix):
+            assert t.text.startswith(prefix)
+            assert t.attention.shape == (len(t.target_words), len(t.source_words))
+            np.testing.assert_allclose(t.attention.sum(1), 1, atol=1e-6)
+    free = translator.translate(["cats", "I love"])
+    again = translator.translate(["cats", "I love"], prefix=[t.text for t in free])
+    assert all(a.text.startswith(f.text) for a, f in zip(again, free, strict=True))
+    with pytest.raises(UserError, match=r"prefix 'chats ☃': the model's vocabulary cannot spell it"):
+        translator.translate(["cats"], prefix="chats ☃")
+    with pytest.raises(UserError, match=r"expected one text, or one a sentence \(2\), got 1"):
+        translator.translate(["cats", "I"], prefix=["chats"])
+
+
+def test_unknown_words_are_copied_from_where_the_model_looked(folder):
+    translator = load(folder)
+    with torch.no_grad():
+        translator.model.output_bias[UNK] = 30.0  # it can say nothing else, and never ends
+    plain, copied = (
+        translator.translate(["cats love", "☃"], decoding=Decoding(max_length=3, replace_unknown=replace))
+        for replace in (False, True)
+    )
+    for before, after in zip(plain, copied, strict=True):
+        assert before.text == "⁇⁇⁇"
+        assert after.text in after.source_words
+        assert after.target_words == (after.text,)
+        assert after.tokens == before.tokens
+        np.testing.assert_allclose(after.attention.sum(1), 1, atol=1e-6)
+        assert after.text == after.source_words[after.attention[0].argmax()]
+
+
+def test_two_models_are_one_ensemble(folder, tmp_path):
+    both = load([folder, folder])
+    for one, other in zip(both.translate(SENTENCES), load(folder).translate(SENTENCES), strict=True):
+        assert one.text == other.text
+        assert one.score == pytest.approx(other.score, abs=1e-4)
+    assert load([folder]).model.vocabulary == both.model.vocabulary
+    other = train(tmp_path / "other", attention="none")
+    tokenizer = (folder / "tokenizer.json").read_text()
+    (other / "tokenizer.json").write_text(tokenizer)
+    assert load([folder, other]).translate(["I love cats"])[0].attention is not None
+    foreign = Translator(load(other).model, Tokenizer.train(["un autre vocabulaire"], 45))
+    with pytest.raises(UserError, match="have different subwords"):
+        Translator.ensemble([load(folder), foreign])
+    with pytest.raises(UserError, match="at least one model"):
+        load([])
+
+
+def test_a_stream_gives_a_line_for_every_line(folder):
+    translator = load(folder)
+    lines = SENTENCES * 3
+    whole = [t.text for t in translator.translate(lines, attention=False)]
+    assert [best.text for (best,) in translator.stream(iter(lines), at_once=4)] == whole
+    with pytest.raises(UserError, match="workers: expected 1 or more, got 0"):
+        translator.stream(lines, workers=0)
+    with pytest.raises(UserError, match="a beam of 5 finds at most 5 outputs, got 6"):
+        translator.stream(lines, 6)
+    with pytest.raises(UserError, match="it must come from a folder"):
+        Translator(translator.model, translator.tokenizer).stream(lines, workers=2)
+
+
+@pytest.mark.slow
+def test_several_processes_give_what_one_gives_in_its_order(folder):
+    translator = load([folder, folder]).to(torch.float64)
+    lines = [f"{a} {b}" for a in WORDS for b in WORDS] + ["", "☃"]
+    whole = [[t.text for t in several] for several in translator.n_best(lines, 2)]
+    shared = [[t.text for t in several] for several in translator.stream(lines, 2, workers=2, at_once=5)]
+    assert shared == whole
+
+
+def test_what_a_model_without_attention_cannot_do_is_said(tmp_path):
+    translator = load(train(tmp_path / "none", attention="none"))
+    for option in ({"coverage_penalty": 0.2}, {"replace_unknown": True}):
+        with pytest.raises(UserError, match=f"{next(iter(option))}: it needs to know where the model looks"):
+            translator.translate(["I love"], decoding=Decoding(**option))
+
+
+def test_a_model_that_came_along_is_found_by_its_name_and_read_from_halves(folder, tmp_path, monkeypatch):
+    shutil.copytree(folder, tmp_path / "pretrained" / "en-fr", ignore=shutil.ignore_patterns("training"))
+    monkeypatch.setattr(shipped, "_folder", lambda: tmp_path / "pretrained")
+    monkeypatch.chdir(tmp_path)
+    weights = {name: tensor.half() for name, tensor in read_weights(folder).items()}
+    write_weights(tmp_path / "pretrained" / "en-fr", weights)
+    translator = load("en-fr")
+    assert {p.dtype for p in translator.model.parameters()} == {torch.float32}
+    assert translator.translate(["I love cats"])[0].text == load(folder).translate(["I love cats"])[0].text
+    with pytest.raises(UserError, match=r"fr-en: no such model folder, .* \(those that do: en-fr\)"):
+        load("fr-en")
+    monkeypatch.setattr(shipped, "_folder", lambda: tmp_path / "nothing")
+    with pytest.raises(UserError, match=r"\(those that do: none\)"):
+        load("en-fr")
