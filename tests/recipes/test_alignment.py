@@ -70,10 +70,11 @@ def test_debates_that_do_not_fit_are_named(tmp_path):
     (tmp_path / "enfr.src-tgt").write_text("A ||| B\n")
     (tmp_path / "enfr.gold").write_text("1-1\n1-1\n")
     with pytest.raises(UserError, match=r"1 lines and enfr\.gold 2"):
-        read_debates(tmp_path, lowercase=False)
+        read_debates(tmp_path)
     (tmp_path / "enfr.gold").write_text("1-1\n")
-    (sentence,) = read_debates(tmp_path, lowercase=True)
-    assert (sentence.source, sentence.target_words, sentence.gold) == ("a", ("b",), Gold.of({(0, 0)}))
+    (sentence,) = read_debates(tmp_path)
+    assert (sentence.source, sentence.target_words, sentence.gold) == ("A", ("B",), Gold.of({(0, 0)}))
+    assert sentence.lowercased() == Sentence("a", "b", ("a",), ("b",), sentence.gold)
 
 
 def test_judging_compares_attention_with_each_baseline(capsys):

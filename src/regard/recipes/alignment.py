@@ -58,6 +58,11 @@ class Sentence:
         """One of the built-in corpus."""
         return cls(pair.source, pair.target, pair.source_words, pair.target_words, Gold.of(pair.links))
 
+    def lowercased(self) -> Sentence:
+        """The same without capitals, for a model of lowercased text."""
+        source, target = (tuple(word.lower() for word in side) for side in (self.source_words, self.target_words))
+        return Sentence(self.source.lower(), self.target.lower(), source, target, self.gold)
+
 
 def train(folder: Path, seed: int = SEED, sizes: Sizes | None = None) -> None:
     """Train the demo's model with attention into the folder, unless one is there."""
@@ -121,14 +126,14 @@ def ibm1(train: Sequence[Pair], valid: Sequence[Sentence], test: Sequence[Senten
     return best[1:]
 
 
-def read_debates(folder: Path, lowercase: bool) -> list[Sentence]:
+def read_debates(folder: Path) -> list[Sentence]:
     """The shared task's English–French sentences; UserError where the files are absent or do not fit each other."""
     lines, gold_lines = read_lines(folder / "enfr.src-tgt"), read_lines(folder / "enfr.gold")
     if len(lines) != len(gold_lines):
         raise UserError(f"{folder}: enfr.src-tgt has {len(lines)} lines and enfr.gold {len(gold_lines)}")
     sentences = []
     for line, gold in zip(lines, read_links(gold_lines, first=1, where=str(folder / "enfr.gold")), strict=True):
-        source, _, target = (line.lower() if lowercase else line).partition("|||")
+        source, _, target = line.partition("|||")
         words = tuple(source.split()), tuple(target.split())
         sentences.append(Sentence(" ".join(words[0]), " ".join(words[1]), *words, gold))
     return sentences
@@ -147,6 +152,9 @@ def run(
     translator = load(folder)
     valid = [Sentence.of(pair) for pair in written("valid", VALID, seed)]
     test = [Sentence.of(pair) for pair in written("test", TEST, seed)]
+    debates = read_debates(data_dir / "word_alignment") if data_dir else []
+    if lowercase:
+        valid, test, debates = ([sentence.lowercased() for sentence in part] for part in (valid, test, debates))
     rule, chosen_by = choose_rule(attended(translator, valid), [s.gold for s in valid])
     print(f"link rule, chosen on {VALID} validation sentences: {rule}  ({chosen_by})")
     results: dict[str, Any] = {"rule": str(rule), "validation": _plain(chosen_by), "seed": seed}
@@ -155,8 +163,7 @@ def run(
         iterations, systems["IBM model 1"] = ibm1(training_pairs(seed), valid, test)
         results["IBM model 1, iterations"] = iterations
     results["built-in corpus, test"] = judge(f"built-in corpus, test split, {TEST} sentences", systems, test)
-    if data_dir:
-        debates = read_debates(data_dir / "word_alignment", lowercase)
+    if debates:
         systems = {"attention": links(translator, debates, rule), "diagonal": by_diagonal(debates)}
         results["debates, en-fr"] = judge(f"debates, English–French, {len(debates)} sentences", systems, debates)
     results |= {
@@ -201,7 +208,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m regard.recipes.alignment", description=__doc__.split("\n")[0])
     parser.add_argument("--model", type=Path, required=True, help="the model's folder; trained there if absent")
     parser.add_argument("--data-dir", type=Path, help="also judge on word_alignment/ in this folder")
-    parser.add_argument("--lowercase", action="store_true", help="lowercase it, for a model of lowercased text")
+    parser.add_argument("--lowercase", action="store_true", help="lowercase all, for a model of lowercased text")
     parser.add_argument("--without-ibm", action="store_true", help="leave out IBM model 1, which takes minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     given = parser.parse_args()
