@@ -74,6 +74,7 @@ def test_debates_that_do_not_fit_are_named(tmp_path):
     (tmp_path / "enfr.gold").write_text("1-1\n")
     (sentence,) = read_debates(tmp_path)
     assert (sentence.source, sentence.target_words, sentence.gold) == ("A", ("B",), Gold.of({(0, 0)}))
+    assert read_debates(tmp_path, lowercase=True) == [sentence.lowercased()]
     assert sentence.lowercased() == Sentence("a", "b", ("a",), ("b",), sentence.gold)
 
 

@@ -126,7 +126,7 @@ def ibm1(train: Sequence[Pair], valid: Sequence[Sentence], test: Sequence[Senten
     return best[1:]
 
 
-def read_debates(folder: Path) -> list[Sentence]:
+def read_debates(folder: Path, lowercase: bool = False) -> list[Sentence]:
     """The shared task's English–French sentences; UserError where the files are absent or do not fit each other."""
     lines, gold_lines = read_lines(folder / "enfr.src-tgt"), read_lines(folder / "enfr.gold")
     if len(lines) != len(gold_lines):
@@ -136,7 +136,7 @@ def read_debates(folder: Path) -> list[Sentence]:
         source, _, target = line.partition("|||")
         words = tuple(source.split()), tuple(target.split())
         sentences.append(Sentence(" ".join(words[0]), " ".join(words[1]), *words, gold))
-    return sentences
+    return [sentence.lowercased() for sentence in sentences] if lowercase else sentences
 
 
 def by_diagonal(sentences: Sequence[Sentence]) -> list[Links]:
@@ -152,9 +152,9 @@ def run(
     translator = load(folder)
     valid = [Sentence.of(pair) for pair in written("valid", VALID, seed)]
     test = [Sentence.of(pair) for pair in written("test", TEST, seed)]
-    debates = read_debates(data_dir / "word_alignment") if data_dir else []
+    debates = read_debates(data_dir / "word_alignment", lowercase) if data_dir else []
     if lowercase:
-        valid, test, debates = ([sentence.lowercased() for sentence in part] for part in (valid, test, debates))
+        valid, test = ([sentence.lowercased() for sentence in part] for part in (valid, test))
     rule, chosen_by = choose_rule(attended(translator, valid), [s.gold for s in valid])
     print(f"link rule, chosen on {VALID} validation sentences: {rule}  ({chosen_by})")
     results: dict[str, Any] = {"rule": str(rule), "validation": _plain(chosen_by), "seed": seed}
