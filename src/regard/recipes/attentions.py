@@ -153,6 +153,8 @@ def _alignments(task: Task, translator: Translator, data_dir: Path) -> float | N
     else:
         return None
     valid = [Sentence.of(pair) for pair in written("valid", 500, SEED)]
+    if task.lowercase:
+        valid = [sentence.lowercased() for sentence in valid]
     rule, _ = choose_rule(attended(translator, valid), [sentence.gold for sentence in valid])
     return alignment_error(links(translator, sentences, rule), [sentence.gold for sentence in sentences]).aer
 
