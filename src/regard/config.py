@@ -26,18 +26,19 @@ class ModelConfig:
     between the decoder's input and output, "all" with the encoder's input as well.
     """
 
-    attention: Literal["none", "additive", "dot", "general", "local-m", "local-p"] = "additive"
-    cell: Literal["gru", "lstm"] = "gru"
-    order: Literal["bahdanau", "luong"] | None = None
-    input_feeding: bool | None = None
-    embedding: int = 256
-    encoder_hidden: int = 256  # per direction
-    decoder_hidden: int = 512
-    layers: int = 1
-    bidirectional: bool = True
-    tied_embeddings: Literal["none", "target", "all"] = "all"
-    dropout: float = 0.3
-    embedding_dropout: float | None = None  # of the words' vectors; None: the same
+    # The comment behind a setting is its text in `regard train --help` and in `--print-config`.
+    attention: Literal["none", "additive", "dot", "general", "local-m", "local-p"] = "additive"  # how it looks back
+    cell: Literal["gru", "lstm"] = "gru"  # the recurrent cell
+    order: Literal["bahdanau", "luong"] | None = None  # looks before or after the update; unset: what suits attention
+    input_feeding: bool | None = None  # the cell reads the last attentional vector too; unset: in luong's order
+    embedding: int = 256  # features of a word vector
+    encoder_hidden: int = 256  # encoder features per direction
+    decoder_hidden: int = 512  # decoder features
+    layers: int = 1  # of the encoder, and of the decoder
+    bidirectional: bool = True  # whether the encoder reads both ways
+    tied_embeddings: Literal["none", "target", "all"] = "all"  # one table: decoder's input and output, or encoder's too
+    dropout: float = 0.3  # share of features dropped in training
+    embedding_dropout: float | None = None  # of the words' vectors; unset: the same
     window: int = 5  # D of local attention: source positions to each side of p_t
 
     def __post_init__(self) -> None:
@@ -58,26 +59,26 @@ class ModelConfig:
 class TrainConfig:
     """How a model is trained. A step is one update of the weights; a token is one target subword, its end included."""
 
-    epochs: int = 30
-    steps: int | None = None  # stop after so many, whatever the epochs say
+    epochs: int = 30  # passes over the data, at most
+    steps: int | None = None  # updates, at most, whatever the epochs say
     batch_tokens: int = 2048  # source or target tokens a batch holds at most, padding counted
     vocabulary: int = 8000  # subwords, shared by the two languages
     max_tokens: int = 100  # a longer side leaves the pair out, counted and named
     accumulate: int = 1  # batches whose gradients make one step, as one batch of all their tokens would
     learning_rate: float = 1e-3  # Adam's, at its peak
     warmup: int = 400  # steps to the peak, linear
-    schedule: Literal["cosine", "linear", "inverse-sqrt", "constant", "plateau"] = "cosine"  # after the warm-up
+    schedule: Literal["cosine", "linear", "inverse-sqrt", "constant", "plateau"] = "cosine"  # rate after the warm-up
     final_rate: float = 0.05  # cosine and linear: the share of the peak that is left at the last step
-    clip: float = 1.0  # gradient norm
-    label_smoothing: float = 0.1
-    weight_decay: float = 0.0
-    validate_every: int | None = None  # steps; None: once an epoch
+    clip: float = 1.0  # the gradient's norm, at most
+    label_smoothing: float = 0.1  # share of the target's probability that goes to all words alike
+    weight_decay: float = 0.0  # Adam's, decoupled
+    validate_every: int | None = None  # steps; unset: once an epoch
     metric: Literal["bleu", "loss"] = "bleu"  # which validation is the best: greedy BLEU, or loss per token
     patience: int = 8  # validations in a row without a better one before stopping
     average: int = 5  # the last validations whose weights' mean becomes the model, if it is no worse; 1: none
     checkpoint_every: int = 500  # steps; a run that is killed loses no more than so many
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where the processor multiplies it
-    seed: int = 1
+    seed: int = 1  # same seed, same data: same model
 
     def __post_init__(self) -> None:
         _check_choices(self)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = 1
-KIND = "regard translator"
+KIND, KIND_OF_SEEDS = "regard translator", "regard seeds"
 CONFIG, TOKENIZER, WEIGHTS, METRICS, TRAINING = (
     "config.json",
     "tokenizer.json",
@@ -34,6 +34,7 @@ CONFIG, TOKENIZER, WEIGHTS, METRICS, TRAINING = (
 )
 
 PARTIAL = ".partial"
+SEEDS = "seeds.json"
 ORIGIN = Path(TRAINING) / "data.json"
 
 
@@ -101,6 +102,25 @@ def read_origin(folder: Path) -> Any:
         return json.loads((folder / ORIGIN).read_bytes())
     except (OSError, ValueError):
         return None
+
+
+def write_seeds(folder: Path, runs: Mapping[str, Any]) -> None:
+    """Write what a folder of runs that differ in their seed says of them."""
+    content = {"kind": KIND_OF_SEEDS, "format": FORMAT, **runs}
+    write(folder / SEEDS, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_seeds(folder: Path) -> dict[str, Any] | None:
+    """What `write_seeds` wrote; None where it was not, UserError if it is damaged or of a later format."""
+    try:
+        runs = json.loads((folder / SEEDS).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{folder / SEEDS}: damaged ({error})") from None
+    if not isinstance(runs, dict) or (runs.get("kind"), runs.get("format")) != (KIND_OF_SEEDS, FORMAT):
+        raise UserError(f"{folder / SEEDS}: not what this regard writes (kind {KIND_OF_SEEDS!r}, format {FORMAT})")
+    return runs
 
 
 def write_weights(folder: Path, weights: Mapping[str, "Tensor"]) -> None:

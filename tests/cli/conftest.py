@@ -10,7 +10,7 @@ import pytest
 
 from regard.cli.app import main
 from regard.errors import UserError
-from regard.folder import write_config, write_origin
+from regard.folder import write_config, write_origin, write_seeds
 
 
 @dataclass
@@ -126,6 +126,18 @@ def trainer(monkeypatch):
             stopped_because="all steps done",
         )  # fmt: skip
 
+    def fit_seeds(settings, seeds, folder, train, valid=None, *, resume=False, quiet=False, origin=None):
+        module.calls.append(types.SimpleNamespace(**locals()))
+        mapping = settings.to_mapping()
+        del mapping["train"]["seed"]
+        folder.mkdir(exist_ok=True)
+        write_seeds(folder, {"seeds": seeds, "settings": mapping, "origin": origin})
+        if module.raises:
+            raise module.raises
+        best = {"step": 5, "valid_bleu": 12.5, "valid_loss": 1.0, "signature": "tok:13a", "averaged": [4, 5]}
+        return {"seeds": seeds, "runs": {str(seed): best for seed in seeds}, "mean": 12.5, "spread": 0.25}
+
+    module.fit_seeds = fit_seeds
     module.calls, module.raises, module.fit, module.Interrupted = [], None, fit, Interrupted
     monkeypatch.setitem(sys.modules, "regard.training", module)
     return module

@@ -6,7 +6,9 @@ import pytest
 
 pytest.importorskip("yaml")
 
-from regard.config import ModelConfig, TrainConfig
+import yaml
+
+from regard.config import ModelConfig, Settings, TrainConfig
 
 
 def test_pairs_alone_are_enough(regard, trainer, pairs, tmp_path, monkeypatch):
@@ -53,6 +55,7 @@ def test_options_are_settings_by_name_and_win_over_the_file(regard, trainer, pai
         ("model: gru\n", "model"),
         ("- a\n", "expected settings"),
         ("a: [", "not YAML"),
+        ("train:\n  seed: 1\n  seed: 2\n", "'seed' is given twice"),
         ("!!python/object/apply:os.system ['true']", "not YAML"),
     ],
 )
@@ -159,3 +162,55 @@ def test_a_public_set_that_cannot_be_had(regard, trainer, public, tmp_path, monk
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
     assert says in outcome.err
     assert not (tmp_path / "m").exists()
+
+
+def test_several_seeds_are_trained_and_resumed_by_the_folder_alone(regard, trainer, pairs, tmp_path):
+    trainer.raises = trainer.Interrupted()
+    stopped = regard("train", pairs, "--seeds", "4,7", "--out", tmp_path / "m", "--cell", "lstm")
+    assert stopped.code == 130
+    command = shlex.split(stopped.err.split("go on with: ")[1])
+    assert command == ["regard", "train", "--resume", "--out", str(tmp_path / "m")]
+    trainer.raises = None
+    outcome = regard(*command[1:])
+    assert outcome.code == 0, outcome.err
+    first, second = trainer.calls
+    assert (first.seeds, first.resume, second.seeds, second.resume) == ([4, 7], False, [4, 7], True)
+    assert second.settings.model == first.settings.model == ModelConfig(cell="lstm")
+    assert (second.train, second.origin) == (first.train, first.origin)
+    assert "seed-4: mean of the weights of steps 4, 5: validation BLEU 12.50 (greedy)" in outcome.out
+    assert "over 2 seeds: 12.50 ± 0.25 (sample standard deviation)" in outcome.out
+
+
+@pytest.mark.parametrize(("text", "wanted"), [("3", [1, 2, 3]), ("3,1", [3, 1]), ("5,", [5]), ("0, 9", [0, 9])])
+def test_a_number_of_seeds_or_the_seeds(regard, trainer, pairs, tmp_path, text, wanted):
+    assert regard("train", pairs, "--seeds", text, "--out", tmp_path / "m").code == 0
+    assert trainer.calls[0].seeds == wanted
+
+
+@pytest.mark.parametrize(
+    "given",
+    [["--seeds", "a"], ["--seeds=0"], ["--seeds=1,1"], ["--seeds=-2,1"], ["--seeds="], ["--seeds=2", "--seed=3"]],
+)
+def test_other_seeds_are_one_line(regard, trainer, pairs, tmp_path, given):
+    outcome = regard("train", pairs, *given, "--out", tmp_path / "m")
+    assert (outcome.code, outcome.err.count("\n"), trainer.calls) == (2, 1, [])
+
+
+def test_the_reference_names_every_setting_and_reads_back_as_the_defaults(regard, trainer, pairs, tmp_path):
+    printed = regard("train", "--print-config")
+    assert printed.code == 0
+    (tmp_path / "c.yaml").write_text(printed.out, encoding="utf-8")
+    mapping = yaml.safe_load(printed.out)
+    assert mapping == Settings().to_mapping()
+    for line in printed.out.splitlines():
+        assert not line.startswith("  ") or len(line.split("#")[1].strip()) > 8, f"no comment: {line}"
+    assert regard("train", pairs, "--out", tmp_path / "m", "--config", tmp_path / "c.yaml").code == 0
+    assert trainer.calls[0].settings == Settings()
+
+
+@pytest.mark.parametrize("number", ["1e-3", "1E-3", "1.0e-3", ".001", "0.001"])
+def test_a_number_is_a_number_however_it_is_written(regard, trainer, pairs, tmp_path, number):
+    (tmp_path / "c.yaml").write_text(f"train:\n  learning_rate: {number}\n")
+    outcome = regard("train", pairs, "--out", tmp_path / "m", "--config", tmp_path / "c.yaml")
+    assert outcome.code == 0, outcome.err
+    assert trainer.calls[0].settings.train.learning_rate == 0.001
