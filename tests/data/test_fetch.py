@@ -90,6 +90,21 @@ def test_a_transfer_that_broke_off_goes_on_where_it_ended(server, tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_an_interruption_keeps_the_part_for_the_next_try(server, tmp_path):
+    def interrupt(done, total):
+        if done >= 200_000:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch(remote(server), tmp_path / "file", interrupt)
+    (part,) = os.listdir(tmp_path)
+    assert part == "file.part"
+    assert 200_000 <= (tmp_path / part).stat().st_size < SIZE
+    assert fetch(remote(server), tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert server.asked[1].startswith("bytes=2")
+
+
 @pytest.mark.parametrize("mode", ["no range", "no length"])
 def test_a_server_that_cannot_start_in_the_middle_or_say_how_long(server, tmp_path, mode):
     (tmp_path / "file.part").write_bytes(CONTENT[:1000])

@@ -65,6 +65,7 @@ def test_nothing_found_has_no_precision():
     score = alignment_error([frozenset()], [Gold.of({(0, 0)})])
     assert (score.aer, score.recall) == (1.0, 0.0)
     assert math.isnan(score.precision)
+    assert score.plain() == {"aer": 1.0, "precision": None, "recall": 0.0, "found": 0, "sure": 1, "possible": 1}
 
 
 @pytest.mark.parametrize(

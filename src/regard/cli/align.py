@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -86,7 +86,7 @@ def align(
         write_json(
             json_file,
             {"model": str(model), "rule": str(chosen), "pairs": len(lines), "blank": list(data.blank)}
-            | ({"alignment": plain_alignment(score)} if score else {}),
+            | ({"alignment": score.plain()} if score else {}),
         )
 
 
@@ -138,15 +138,3 @@ def score_links(links: list[Links], data: Pairs, lines: list[str], path: Path, f
             raise UserError(f"{path} has no word 0 and links beyond the sentences' ends: give --gold-from 1")
         typer.echo(f"{path}: links beyond the end of a sentence, counted as they are: {some_lines(beyond)}", err=True)
     return alignment_error(found, gold)
-
-
-def plain_alignment(score: AlignmentScore) -> dict[str, Any]:
-    """A score for JSON, which has no NaN."""
-    return {
-        "aer": score.aer,
-        "precision": score.precision if score.found else None,
-        "recall": score.recall if score.sure else None,
-        "found": score.found,
-        "sure": score.sure,
-        "possible": score.possible,
-    }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from regard.cli.align import exact_translator, gold_lines, link_pairs, plain_alignment, score_links
+from regard.cli.align import exact_translator, gold_lines, link_pairs, score_links
 from regard.cli.options import (
     DEFAULT_DATA,
     DEFAULT_MODEL,
@@ -110,7 +110,7 @@ def evaluate(
             "seconds": round(seconds, 2), "scores": {s.name: plain(s) for s in scores},
             "by_length": [{"words": p.label, "sentences": p.sentences, **plain(p.bleu)} for p in bins],
         }  # fmt: skip
-        write_json(json_file, content | ({"alignment": plain_alignment(aligned)} if aligned else {}))
+        write_json(json_file, content | ({"alignment": aligned.plain()} if aligned else {}))
 
 
 def bleu_of(part: LengthBin) -> str:

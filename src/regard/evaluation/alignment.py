@@ -7,9 +7,10 @@ ones `ipj`, which the shared tasks of 2003 count from 1.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from regard.errors import UserError
 
@@ -44,6 +45,10 @@ class AlignmentScore:
     found: int
     sure: int
     possible: int
+
+    def plain(self) -> dict[str, float | int | None]:
+        """For JSON, which has no NaN."""
+        return {name: None if math.isnan(value) else value for name, value in asdict(self).items()}
 
     def __str__(self) -> str:
         return (

@@ -30,7 +30,7 @@ from regard.config import Settings
 from regard.data.corpus import Pair
 from regard.data.pairs import read_lines
 from regard.errors import UserError
-from regard.evaluation.alignment import AlignmentScore, Gold, Links, alignment_error, diagonal, read_links
+from regard.evaluation.alignment import Gold, Links, alignment_error, diagonal, read_links
 from regard.evaluation.link_rules import LinkRule, choose_rule
 from regard.evaluation.significance import Comparison, compare_alignments
 from regard.folder import CONFIG
@@ -157,7 +157,7 @@ def run(
         valid, test = ([sentence.lowercased() for sentence in part] for part in (valid, test))
     rule, chosen_by = choose_rule(attended(translator, valid), [s.gold for s in valid])
     print(f"link rule, chosen on {VALID} validation sentences: {rule}  ({chosen_by})")
-    results: dict[str, Any] = {"rule": str(rule), "validation": _plain(chosen_by), "seed": seed}
+    results: dict[str, Any] = {"rule": str(rule), "validation": chosen_by.plain(), "seed": seed}
     systems = {"attention": links(translator, test, rule), "diagonal": by_diagonal(test)}
     if ibm:
         iterations, systems["IBM model 1"] = ibm1(training_pairs(seed), valid, test)
@@ -186,17 +186,13 @@ def judge(name: str, systems: dict[str, list[Links]], sentences: Sequence[Senten
     plain: dict[str, Any] = {}
     for system, found in systems.items():
         score = alignment_error(found, gold)
-        plain[system] = _plain(score)
+        plain[system] = score.plain()
         print(f"{system:<12}  {score}")
         if system != "attention":
             difference = compare_alignments(systems["attention"], found, gold)
             plain[system]["attention against it"] = _difference(difference)
             print(f"{'':<12}  {difference}")
     return plain
-
-
-def _plain(score: AlignmentScore) -> dict[str, Any]:
-    return asdict(score)
 
 
 def _difference(comparison: Comparison) -> dict[str, Any]:
