@@ -61,6 +61,13 @@ def train(folder: Path, chosen: Settings, die_at: tuple[str, int] | None = None,
         os._exit(2)
 
 
+def train_as_one_of(size: int, number: int, port: int, folder: Path, chosen: Settings) -> None:
+    """Train as one of several processes that torchrun might have started."""
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ.update(where | {"WORLD_SIZE": str(size), "RANK": str(number), "LOCAL_RANK": str(number)})
+    train(folder, chosen)
+
+
 def _die(when: str, count: int) -> None:
     replace, left = os.replace, [count]
 

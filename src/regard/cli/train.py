@@ -114,6 +114,8 @@ def train(
         try:
             lines = _train_seeds(wanted, out, resume, quiet) if wanted.seeds else _train(wanted, out, resume, quiet)
         except Interrupted:
+            if not leads:
+                raise SystemExit(130) from None
             again = f"regard train --resume --out {shlex.quote(str(out))}"
             raise Stopped(f"stopped and saved; go on with: {again}") from None
         if leads:
@@ -141,7 +143,9 @@ def _wanted(given: dict[str, Any], leads: bool) -> _Wanted:
         saved, earlier_origin = (read_config(out), read_origin(out)) if resume else ({}, None)
     earlier = {section: saved[section] for section in SECTIONS if section in saved}
     settings = read_settings(earlier, read_yaml(given["config"]) if given["config"] else {}, given)
-    seeds = _seeds(given["seeds"]) if given["seeds"] is not None else several and several["seeds"]
+    seeds = several["seeds"] if several else None
+    if given["seeds"] is not None:
+        seeds = _seeds(given["seeds"])
     if seeds and given["seed"] is not None:
         raise UserError(f"--seed {given['seed']} and several seeds {seeds}: give one or the other")
     origin = _origin(given, earlier_origin, out)

@@ -14,6 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from regard.errors import UserError
+
 T = TypeVar("T")
 
 PATIENCE = timedelta(days=1)  # the others wait while the first validates: no time limit for that
@@ -37,7 +39,8 @@ class Together:
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum over the processes, in place."""
         if self.size > 1:
-            dist.all_reduce(tensor)
+            with self._company():
+                dist.all_reduce(tensor)
         return tensor
 
     def sum_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
@@ -55,7 +58,8 @@ class Together:
         if self.size == 1:
             return value
         box = [value]
-        dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
+        with self._company():
+            dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
         return box[0]
 
     @contextmanager
@@ -66,6 +70,16 @@ class Together:
         yield
         if self.leads:
             self.leaders(None)
+
+    @contextmanager
+    def _company(self) -> Iterator[None]:
+        """When another process has ended before its time, it has said why: the leading one says how to go on."""
+        try:
+            yield
+        except RuntimeError as error:
+            if not self.leads:
+                raise SystemExit(1) from None
+            raise UserError("another process of the run has ended; mend what it says, and go on by --resume") from error
 
 
 @contextmanager
