@@ -103,6 +103,34 @@ def test_a_mean_that_is_worse_is_not_kept(tmp_path, monkeypatch):
     assert all(torch.equal(tensor, best[name]) for name, tensor in read_weights(tmp_path / "m").items())
 
 
+def test_on_a_plateau_the_rate_is_halved_at_each_second_validation_without_a_better_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("regard.training.watch.LOG_EVERY", 5)
+    chosen = settings(learning_rate=1e-9, warmup=0, schedule="plateau", validate_every=5)
+    fit(chosen, tmp_path / "m", pairs(100), pairs(10, 1), quiet=True)
+    rates = [entry["learning_rate"] for entry in log(tmp_path / "m") if "loss" in entry]
+    assert rates == [1e-9, 1e-9, 1e-9, 0.5e-9, 0.5e-9, 0.25e-9]  # the best at step 5, none better at 10, 15, 20, 25
+
+
+def test_the_loss_may_decide_which_validation_is_the_best(tmp_path):
+    report = fit(settings(metric="loss"), tmp_path / "m", pairs(100), pairs(10, 1), quiet=True)
+    losses = [entry["valid_loss"] for entry in log(tmp_path / "m") if "valid_loss" in entry]
+    assert report.best_valid["valid_loss"] == min(losses)
+    assert losses[2] < losses[1] < losses[0]
+
+
+def test_other_pairs_are_not_resumed_with(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Snapshots, "mean", lambda *_: 1 / 0)  # a run that dies at its end
+        with pytest.raises(ZeroDivisionError):
+            fit(settings(steps=4, validate_every=2), tmp_path / "m", pairs(50), pairs(10, 1), quiet=True)
+    with pytest.raises(UserError, match="50 pairs and 10 to validate on, now 51 and 10: give it the same"):
+        fit(settings(steps=4, validate_every=2), tmp_path / "m", pairs(51), pairs(10, 1), quiet=True, resume=True)
+    assert (
+        fit(settings(steps=4, validate_every=2), tmp_path / "m", pairs(50), pairs(10, 1), quiet=True, resume=True).steps
+        == 4
+    )
+
+
 def test_what_a_run_cannot_use_is_said_before_it_starts(tmp_path):
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "file").touch()

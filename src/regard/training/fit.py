@@ -163,8 +163,11 @@ def _prepare_folder(
     if resume:
         config = read_config(folder)
         _check_same(config, settings)
-        if config.get("pairs") != pairs:
-            raise UserError(f"{folder}: trained on {config.get('pairs')} pairs, now given {pairs}; give it the same")
+        if (before := config["pairs"]) != pairs:
+            raise UserError(
+                f"{folder}: begun on {before['train']} pairs and {before['valid']} to validate on, now "
+                f"{pairs['train']} and {pairs['valid']}: give it the same"
+            )
         if config.get("best_valid"):
             raise UserError(f"{folder}: training is done; nothing is left to resume")
         sweep(folder)
