@@ -1,12 +1,17 @@
 """`regard data`: the list, and fetching with licence and attribution kept."""
 
+import functools
+import hashlib
+import http.server
 import os
+import threading
 from dataclasses import replace
 
 import pytest
 
 from regard.cli import data as command
 from regard.data import catalogue, fetch, tatoeba
+from regard.data.sets import read_set
 from regard.errors import UserError
 
 
@@ -91,3 +96,41 @@ def test_progress_is_said_every_two_seconds(monkeypatch, capsys):
 def test_size_of_what_nobody_published():
     assert replace(catalogue.TATOEBA).size == "some MB"
     assert catalogue.MULTI30K.size == "1.9 MB"
+
+
+def test_from_a_server_to_a_set_that_can_be_read(regard, tmp_path, monkeypatch):
+    """The whole way, over HTTP: nine files come, one that is not as published is refused, the others stay."""
+    there = tmp_path / "server"
+    there.mkdir()
+    files = []
+    for remote in catalogue.MULTI30K.files:
+        (there / remote.name).write_bytes(f"{remote.name} 1\n{remote.name} 2\n".encode())
+        content = (there / remote.name).read_bytes()
+        files.append(replace(remote, size=len(content), sha256=hashlib.sha256(content).hexdigest()))
+    handler = functools.partial(_Quiet, directory=there)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        files = [replace(remote, url=f"{address}/{remote.name}") for remote in files]
+        wrong = [*files[:-1], replace(files[-1], sha256="0" * 64)]
+        monkeypatch.setitem(catalogue.SETS, "multi30k", replace(catalogue.MULTI30K, files=tuple(wrong)))
+        outcome = regard("data", "fetch", "multi30k", "--out", tmp_path / "data", "--quiet")
+        assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+        assert "not the file that was published" in outcome.err
+        assert len(os.listdir(tmp_path / "data" / "multi30k")) == 8
+        monkeypatch.setitem(catalogue.SETS, "multi30k", replace(catalogue.MULTI30K, files=tuple(files)))
+        outcome = regard("data", "fetch", "multi30k", "--out", tmp_path / "data")
+        assert outcome.code == 0, outcome.err
+        assert outcome.err.count("here already") == 8
+    finally:
+        server.shutdown()
+        server.server_close()
+    pairs = read_set("multi30k", "valid", "de-fr", tmp_path / "data")
+    assert pairs.source == ["val.de.gz 1", "val.de.gz 2"]
+    assert pairs.target == ["val.fr.gz 1", "val.fr.gz 2"]
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass

@@ -66,6 +66,7 @@ def test_order_changes_no_p_and_a_seed_repeats(monkeypatch):
         (([], [], []), {}, "no sentences"),
         ((GOOD, BAD, REFERENCES), {"tokenize": "13b"}, "unknown BLEU tokeniser"),
         ((GOOD, BAD, REFERENCES), {"samples": 0}, "at least 1 draw"),
+        ((GOOD, BAD, REFERENCES), {"samples": 10_000_000}, "need 58 GB at once: take at most 1,388,888 samples"),
     ],
 )
 def test_what_cannot_be_compared_is_said(arguments, options, says):

@@ -65,7 +65,7 @@ def fetch(
         if not quiet:
             checked = "SHA-256 right" if remote.sha256 else f"SHA-256 {sha256(folder / remote.name)}, none published"
             typer.echo(f"{remote.name}: {'fetched' if new else 'here already'}, {checked}", err=True)
-    if public is TATOEBA:
+    if public.name == TATOEBA.name:
         _unpack(folder, folder / public.files[0].name)
     _keep_notice(public, folder)
     typer.echo(f"{public.name} is in {folder}")

@@ -120,6 +120,6 @@ SETS: dict[str, PublicSet] = {each.name: each for each in (MULTI30K, MULTI30K_TO
 
 def stem(public: PublicSet, split: Split) -> str:
     """What a split's files are called before the language: `val` or `val.lc.norm.tok`; for Tatoeba the split itself."""
-    if public is TATOEBA:
+    if public.name == TATOEBA.name:
         return split
-    return _MULTI30K_SPLITS[split] + (".lc.norm.tok" if public is MULTI30K_TOK else "")
+    return _MULTI30K_SPLITS[split] + (".lc.norm.tok" if public.name == MULTI30K_TOK.name else "")

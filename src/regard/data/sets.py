@@ -37,7 +37,7 @@ def read_set(name: str, split: Split, languages: str, folder: Path) -> Pairs:
     if split not in SPLITS:
         raise UserError(f"split is {split!r}: expected one of {', '.join(SPLITS)}")
     source, target = _two_languages(public, languages)
-    if public is not TATOEBA:
+    if public.name != TATOEBA.name:
         source_file, target_file = (_file(public, folder, f"{stem(public, split)}.{side}") for side in (source, target))
         return read_pairs(source=source_file, target=target_file)
     pairs = read_pairs(_file(public, folder, f"{stem(public, split)}.tsv"))
@@ -62,7 +62,7 @@ def missing(public: PublicSet, folder: Path) -> list[str]:
 
 def names(public: PublicSet) -> list[str]:
     """What the set's files are called, before an ending .gz."""
-    endings = ("tsv",) if public is TATOEBA else public.languages
+    endings = ("tsv",) if public.name == TATOEBA.name else public.languages
     return [f"{stem(public, split)}.{ending}" for split in SPLITS for ending in endings]
 
 

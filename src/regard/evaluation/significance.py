@@ -20,6 +20,7 @@ from regard.evaluation.scores import bleu_metric, check_sentences, sacrebleu
 
 SAMPLES, SEED = 1_000, 12345  # sacreBLEU's own defaults
 LEVEL = 0.05
+MOST_BYTES = 8 * 10**9  # sacreBLEU holds the counts of every draw at once: 18 numbers of 4 bytes a sentence for chrF
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def compare_scores(
     check_sentences(first, references)
     check_sentences(second, references)
     _check_samples(samples)
+    _check_memory(samples, len(references))
     _check_seed()
     gold = [list(references)]
     metrics = {
@@ -136,6 +138,14 @@ def _interval(values: np.ndarray) -> tuple[float, float]:
 def _check_samples(samples: int) -> None:
     if samples < 1:
         raise UserError(f"samples: expected at least 1 draw, got {samples}")
+
+
+def _check_memory(samples: int, sentences: int) -> None:
+    if (needed := 72 * samples * sentences) > MOST_BYTES:
+        raise UserError(
+            f"{samples:,} draws of {sentences:,} sentences need {needed / 1e9:.0f} GB at once: take at most "
+            f"{max(1, MOST_BYTES // (72 * sentences)):,} samples"
+        )
 
 
 def _check_seed() -> None:
