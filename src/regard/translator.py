@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 
 from regard.config import ModelConfig, read_section
 from regard.data.batches import pad
@@ -90,7 +91,7 @@ class Translator:
         tokenizer = Tokenizer.load(folder / TOKENIZER)
         settings = read_section(ModelConfig, config.get("model", {}), f"{folder}: model")
         weights = {name: tensor.float() for name, tensor in read_weights(folder).items()}
-        with torch.device("meta"):  # sizes alone: every weight comes from the file
+        with torch.device("meta"), _Unfilled():  # sizes alone: every weight comes from the file
             model = Seq2Seq(settings, len(tokenizer))
         try:
             model.load_state_dict(weights, assign=True)
@@ -295,6 +296,15 @@ def load(model: str | Path | Sequence[str | Path]) -> Translator:
         return Translator.load(model)
     parts = [Translator.load(one) for one in model]
     return parts[0] if len(parts) == 1 else Translator.ensemble(parts)
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves out drawing normal numbers: on "meta" there are none, but asking imports PyTorch's compiler, a second."""
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        if func is torch.nn.init.normal_:
+            return kwargs["tensor"] if kwargs and "tensor" in kwargs else args[0]
+        return func(*args, **kwargs or {})
 
 
 def _load_again(folders: tuple[Path, ...], dtype: torch.dtype) -> Translator:
