@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Self, cast
 import torch
 
 from regard.errors import UserError
+from regard.memory import keep_freed_memory
 
 
 class _Worker(NamedTuple):
@@ -115,6 +116,7 @@ def _dead(worker: _Worker) -> UserError:
 def _serve(pipe: Connection, threads: int, make: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     """A worker's life: load, then answer until the parent hangs up."""
     torch.set_num_threads(threads)
+    keep_freed_memory()
     tool: Any = None
     while True:
         try:

@@ -174,8 +174,10 @@ def _default_model() -> str:
 
 
 def _load(models: list[str], precision: str) -> Translator:
+    from regard.memory import keep_freed_memory
     from regard.translator import load
 
+    keep_freed_memory()
     translator = load(models)
     if precision == "float64":
         import torch

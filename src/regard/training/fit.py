@@ -19,7 +19,7 @@ from regard.folder import ORIGIN, TRAINING, read_config, refuse_existing, sweep,
 from regard.models.seq2seq import Seq2Seq
 from regard.training.finish import average_last
 from regard.training.interrupt import StopOnInterrupt
-from regard.training.memory import keep_freed_memory
+from regard.memory import keep_freed_memory
 from regard.training.module import Translation, moved
 from regard.training.prepare import Data, hold_out, tokenizer_of
 from regard.training.progress import TrainingProgress
@@ -204,6 +204,8 @@ def _writing_to(folder: Path) -> Iterator[None]:
     """A disk that takes no more is a matter for the user: what was saved stays."""
     try:
         yield
+    except BrokenPipeError:  # who read what we say has gone: that is no disk's fault
+        raise
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UserError(

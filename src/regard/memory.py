@@ -1,4 +1,7 @@
-"""Keep freed memory: glibc gives large blocks back to the system, and the page faults cost a fifth of training time."""
+"""Keep freed memory: glibc gives large blocks back to the system, and the page faults cost a fifth of the time.
+
+For processes that are ours: a training run, the command line's translating, its workers.
+"""
 
 import ctypes
 
