@@ -55,6 +55,21 @@ def test_train_translate_evaluate(regard, files, tmp_path):
     assert written["sentences"] == sum(part["sentences"] for part in written["by_length"]) == 6
 
 
+def test_several_seeds_train_and_each_translates(regard, files, tmp_path):
+    out = tmp_path / "three"
+    trained = regard("train", files / "train.tsv", "--out", out, "--seeds", "2,5", "--steps", 2, *TINY)
+    assert trained.code == 0, trained.err
+    written = json.loads((out / "seeds.json").read_text(encoding="utf-8"))
+    assert written["seeds"] == [2, 5]
+    assert f"over 2 seeds: {written['mean']:.2f} ± {written['spread']:.2f}" in trained.out
+    for seed in (2, 5):
+        assert json.loads((out / f"seed-{seed}" / "config.json").read_text())["train"]["seed"] == seed
+        assert regard("translate", "hello", "--model", out / f"seed-{seed}").code == 0
+    again = regard("train", "--resume", "--out", out)
+    assert (again.code, again.err.count("\n")) == (2, 1)
+    assert "nothing is left to resume" in again.err
+
+
 @pytest.mark.parametrize("damage", ["config.json", "model.safetensors", "tokenizer.json", "folder"])
 def test_a_damaged_or_foreign_model_is_one_line(regard, tmp_path_factory, files, damage, tmp_path):
     model = tmp_path / "model"

@@ -9,6 +9,7 @@ import json
 import re
 import tokenize
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -35,6 +36,7 @@ def reference() -> str:
     return text
 
 
+@cache
 def comments(kind: type) -> dict[str, str]:
     """What the source says of each field of a settings class, behind it."""
     source = inspect.getsource(kind)

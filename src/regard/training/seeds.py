@@ -9,7 +9,7 @@ from typing import Any
 from regard.config import Settings
 from regard.data.pairs import Pairs
 from regard.errors import UserError
-from regard.folder import CONFIG, read_config, read_seeds, refuse_existing, write_seeds
+from regard.folder import CONFIG, read_config, read_seeds, refuse_existing, sweep, write_seeds
 from regard.training.fit import fit
 from regard.training.together import processes
 
@@ -66,6 +66,7 @@ def _begin(folder: Path, about: dict[str, Any], resume: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         write_seeds(folder, about)
         return
+    sweep(folder)
     for name in ("seeds", "settings"):
         if before[name] != about[name]:
             raise UserError(f"{name} were {before[name]} in the runs to be resumed and are {about[name]} now")
