@@ -23,7 +23,13 @@ def test_the_best_are_those_of_sorting_everything(vocabulary, count, blocked):
         assert len(set(finite)) == len(finite)
 
 
-def test_the_normaliser_is_the_log_sum_exp_however_it_is_cut():
-    logits = torch.randn(37, 5, 4000, dtype=torch.float64) * 30
-    torch.testing.assert_close(normaliser(logits), torch.logsumexp(logits, -1), rtol=0, atol=1e-12)
-    assert normaliser(logits[:1]).shape == (1, 5)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_normaliser_is_the_log_sum_exp_however_large_or_small(dtype):
+    logits = torch.randn(37, 5, 4000, dtype=dtype) * torch.logspace(-2, 3, 37, dtype=dtype)[:, None, None]
+    logits[3] -= 200
+    logits[4] += 200
+    wanted = torch.logsumexp(logits.double(), -1)
+    found = normaliser(logits)
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-6 if dtype == torch.float32 else 1e-13, atol=1e-6)
+    for row in (0, 3, 17, 36):  # each sentence's own, whoever stands beside it
+        torch.testing.assert_close(normaliser(logits[row : row + 1]), found[row : row + 1], rtol=0, atol=0)
