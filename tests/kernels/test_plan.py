@@ -20,7 +20,8 @@ def test_sdpa_takes_what_reduces_to_it_and_the_reference_the_rest() -> None:
     assert plan(Q, Q, Q, mask=causal(), bias=alibi(8), dropout=0.1).kernel == "sdpa"
     assert plan(Q, Q, Q, score=ADDITIVE).kernel == "reference"
     assert plan(Q, Q, Q, weights=True).kernel == "reference"
-    assert plan(Q, Q, Q, weights=True).reasons == {"sdpa": ["it does not return weights"]}
+    refused = {"sdpa": ["it does not return weights"], "additive": ["the score Dot() is not additive"]}
+    assert plan(Q, Q, Q, weights=True).reasons == refused
 
 
 def test_costs_follow_their_formulas() -> None:
@@ -49,6 +50,7 @@ def test_explain_reads_well() -> None:
         "mask      causal() & padding(<2 lengths>)",
         "cost      1.07 GFLOP, 106 MB at least, forward",
         "not sdpa: it does not return weights",
+        "not additive: the score Dot(1) is not additive",
     ]
 
 
@@ -62,7 +64,7 @@ def test_a_kernel_asked_for_by_name_computes_or_raises_its_reasons() -> None:
     q = torch.randn(1, 1, 3, 4)
     with kernel("reference"):
         assert plan(q, q, q).kernel == "reference"
-        assert plan(q, q, q).reasons == {"sdpa": ["reference was asked for"]}
+        assert plan(q, q, q).reasons == {other: ["reference was asked for"] for other in ("sdpa", "additive")}
     attend(q, q, q, after=torch.ones(3, 3))  # its plan is there when the next line asks for another kernel
     with kernel("sdpa"):
         attend(q, q, q)
@@ -72,7 +74,7 @@ def test_a_kernel_asked_for_by_name_computes_or_raises_its_reasons() -> None:
             attend_with_weights(q, q, q)
         with pytest.raises(ValueError, match=r"the score <lambda>\(q, k\) is not a dot product; it takes no factor"):
             attend(q, q, q, score=lambda q, k: q @ k.mT, after=torch.ones(3, 3))
-    with pytest.raises(ValueError, match="expected one of sdpa, reference, got 'flash'"), kernel("flash"):
+    with pytest.raises(ValueError, match="expected one of sdpa, additive, reference, got 'flash'"), kernel("flash"):
         pass
 
 

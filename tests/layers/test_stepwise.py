@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from regard.layers.stepwise import StepLinear, unrolled
+from regard.equation.unrolled import unrolled
+from regard.layers.stepwise import StepLinear
 
 
 def loop(linear, steps, start):

@@ -6,6 +6,7 @@ c   = sum_i dropout(α)_i v_i
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -64,19 +65,35 @@ def reference(
     q, k, values = ready(q, k, v, score, allowed)
     with no_autocast(q.device):
         heads = q.shape[1]
-        e = score.compare(q, _per_query_head(k, heads))
-        if bias is not None:
-            e = e + bias.dense(*size).to(e.dtype)
-        if allowed is not None:
-            e = torch.where(allowed, e, -math.inf)
-        weights = normaliser.weights(e)
-        if after is not None:
-            weights = weights * after.dense(*size).to(e.dtype)
-        dropped = F.dropout(weights, dropout) if dropout else weights
-        context = dropped @ full(_per_query_head(values, heads))
-        return Attended(context.to(v.dtype), weights, e, normaliser)
+        e = score.compare(q, per_query_head(k, heads))
+        values = full(per_query_head(values, heads))
+        return from_scores(e, values, size, allowed, bias, normaliser, after, dropout, v.dtype)
 
 
-def _per_query_head(x: Tensor, heads: int) -> Tensor:
+def from_scores(
+    e: Tensor,
+    values: Tensor,
+    size: tuple,
+    allowed: Tensor | None,
+    bias: Bias | None,
+    normaliser: Normaliser,
+    after: Bias | None,
+    dropout: float,
+    dtype: torch.dtype,
+    add_up: Callable[[Tensor, Tensor], Tensor] = torch.matmul,
+) -> Attended:
+    """What follows the scores e (B, H, Tq, Tk); `add_up` is the product of weights and values (B, H, Tk, Dv)."""
+    if bias is not None:
+        e = e + bias.dense(*size).to(e.dtype)
+    if allowed is not None:
+        e = torch.where(allowed, e, -math.inf)
+    weights = normaliser.weights(e)
+    if after is not None:
+        weights = weights * after.dense(*size).to(e.dtype)
+    dropped = F.dropout(weights, dropout) if dropout else weights
+    return Attended(add_up(dropped, values).to(dtype), weights, e, normaliser)
+
+
+def per_query_head(x: Tensor, heads: int) -> Tensor:
     """Grouped keys or values (B, Hk, ...) repeated so that every query head has its own."""
     return x if x.shape[1] == heads else x.repeat_interleave(heads // x.shape[1], 1)

@@ -18,6 +18,7 @@ from torch import Tensor
 from regard.equation.mask import Mask
 from regard.equation.precision import autocast, full
 from regard.equation.prepare import Keys, hide_keys
+from regard.equation.unrolled import linear
 
 
 class Score:
@@ -173,7 +174,7 @@ class Additive(Score):
 
     def query(self, q: Tensor) -> Tensor:
         """See `Score.query`."""
-        return F.linear(q, self.w_query, self.bias)
+        return linear(q, self.w_query, self.bias)
 
     def project(self, k: Tensor) -> Tensor:
         """See `Score.project`."""

@@ -21,6 +21,10 @@ class Kernel(ABC):
     def refusals(self, problem: Problem) -> list[str]:
         """Why this kernel cannot take the problem, a sentence each; none when it can."""
 
+    def doubts(self, problem: Problem) -> list[str]:
+        """Why another kernel does better on a problem that this one can take; asked for by name, it takes it."""
+        return []
+
     @abstractmethod
     def flops(self, problem: Problem) -> int:
         """Floating-point operations, a multiply-add counted as two; backward included where the problem has one."""

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from regard.kernels.additive import Additive
 from regard.kernels.kernel import Compute, Kernel
 from regard.kernels.problem import Problem
 from regard.kernels.reference import Reference
 from regard.kernels.sdpa import Sdpa
 
-KERNELS: tuple[Kernel, ...] = (Sdpa(), Reference())
+KERNELS: tuple[Kernel, ...] = (Sdpa(), Additive(), Reference())
 """In order of preference."""
 
 
@@ -55,7 +56,7 @@ def make(problem: Problem, name: str | None = None) -> Plan:
         if name is not None and kernel.name != name:
             refused[kernel.name] = [f"{name} was asked for"]
             continue
-        reasons = kernel.refusals(problem)
+        reasons = kernel.refusals(problem) or (kernel.doubts(problem) if name is None else [])
         if not reasons:
             return Plan(
                 problem, kernel.name, refused, kernel.flops(problem), kernel.bytes(problem), kernel.bind(problem)

@@ -14,7 +14,7 @@ from regard.equation.mask import Mask, Structure
 from regard.equation.normalisers import Normaliser, Softmax
 from regard.equation.precision import autocast
 from regard.equation.prepare import Keys
-from regard.equation.scores import Score
+from regard.equation.scores import Additive, Score
 
 
 class Call(NamedTuple):
@@ -56,6 +56,8 @@ class Problem:
     score: str
     score_key: tuple[object, ...]
     is_dot: bool
+    is_additive: bool
+    """Whether the score is v . tanh(q + k) of its projections, and nothing of the user's own."""
     pair_flops: int
     """Operations of the score per (query, key) pair."""
     pair_numbers: int
@@ -126,6 +128,7 @@ def describe(call: Call) -> Problem:
         score=repr(score),
         score_key=score.key,
         is_dot=score.is_dot,
+        is_additive=type(score) is Additive,
         pair_flops=flops,
         pair_numbers=numbers,
         mask=None if mask is None else repr(mask),

@@ -18,7 +18,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from regard.config import ModelConfig
-from regard.layers.stepwise import StepLinear, unrolled
+from regard.equation.unrolled import unrolled
+from regard.layers.stepwise import StepLinear
 from regard.models.cells import CELLS, Cell
 from regard.models.context import Memory, make_context
 from regard.models.dropout import Dropout

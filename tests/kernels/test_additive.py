@@ -1,0 +1,254 @@
+"""The fused additive kernel: as exact as the plain computation in float32, hidden keys, loops over time, no numba."""
+
+import math
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from regard.attend import attend, attend_with_weights, explain, plan
+from regard.equation.biases import alibi
+from regard.equation.masks import causal, dense, padding
+from regard.equation.scores import Additive
+from regard.equation.unrolled import unrolled
+from regard.kernels import additive as fused
+from regard.kernels.plan import kernel
+from regard.layers import AdditiveAttention
+
+needs_numba = pytest.mark.skipif(fused._missing() is not None, reason=str(fused._missing()))
+
+
+class Drawn:
+    """Random tensors of one problem: A hidden features; float64 ones hold the same numbers."""
+
+    def __init__(self, *sizes: int, A: int = 37, scale: float = 1.0, dtype: torch.dtype = torch.float32, seed: int = 0):
+        B, H, Hk, Tq, Tk, D, Dv = sizes
+        generator = torch.Generator().manual_seed(seed)
+
+        def random(*shape: int) -> Tensor:
+            x = torch.randn(*shape, generator=generator)
+            return x.to(dtype).requires_grad_()
+
+        self.q, self.k, self.v = random(B, H, Tq, D), random(B, Hk, Tk, D), random(B, Hk, Tk, Dv)
+        self.parts = (random(A), random(A, D), random(A, D))
+        with torch.no_grad():
+            self.q *= scale
+        self.seed = random(B, H, Tq, Dv).detach()
+
+    @property
+    def leaves(self) -> list[Tensor]:
+        return [self.q, self.k, self.v, *self.parts]
+
+    def run(self, name: str, **arguments: Any) -> list[Tensor]:
+        with kernel(name):
+            out = attend(self.q, self.k, self.v, score=Additive(*self.parts), **arguments)
+        return [out, *torch.autograd.grad(out, self.leaves, self.seed.to(out.dtype))]
+
+
+SIZES = {
+    "training": (3, 1, 1, 5, 11, 16, 16),
+    "one query": (4, 1, 1, 1, 30, 16, 9),
+    "odd": (1, 2, 2, 97, 111, 16, 16),
+    "grouped heads": (2, 6, 2, 5, 7, 8, 13),
+    "ones": (1, 1, 1, 1, 1, 1, 1),
+}
+PARTS: dict[str, Callable[[tuple[int, ...]], dict[str, Any]]] = {
+    "bare": lambda s: {},
+    "padding, an empty row": lambda s: {"mask": padding([0] + [s[4]] * (s[0] - 1)) if s[0] > 1 else None},
+    "causal and a bias": lambda s: {"mask": causal(), "bias": alibi(s[1])},
+}
+
+
+def rms(x: Tensor) -> float:
+    return x.double().square().mean().sqrt().item()
+
+
+@needs_numba
+@pytest.mark.parametrize("A", [1, 37, 512])
+@pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS.keys())
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES.keys())
+def test_it_errs_at_most_twice_as_much_as_the_plain_computation(sizes: tuple, parts: Callable, A: int) -> None:
+    errors: dict[tuple[str, int], float] = {}
+    for seed in range(4):
+        x, exact = Drawn(*sizes, A=A, seed=seed), Drawn(*sizes, A=A, seed=seed)
+        exact.q, exact.k, exact.v = (t.detach().double().requires_grad_() for t in (exact.q, exact.k, exact.v))
+        exact.parts = tuple(t.detach().double().requires_grad_() for t in exact.parts)
+        truth = exact.run("reference", **parts(sizes))
+        for name in ("additive", "reference"):
+            for i, (a, b) in enumerate(zip(x.run(name, **parts(sizes)), truth, strict=True)):
+                errors[name, i] = errors.get((name, i), 0.0) + rms(a.double() - b) ** 2
+    for i in range(len(truth)):
+        floor = torch.finfo(torch.float32).eps * rms(truth[i]) / 4
+        assert math.sqrt(errors["additive", i]) <= 2 * math.sqrt(errors["reference", i]) + floor, f"number {i}"
+
+
+@needs_numba
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_half_formats_are_computed_in_float32(dtype: torch.dtype) -> None:
+    x = Drawn(*SIZES["grouped heads"], dtype=dtype)
+    for a, b in zip(x.run("additive"), x.run("reference"), strict=True):
+        assert a.dtype == b.dtype == dtype
+        torch.testing.assert_close(a.float(), b.float(), atol=0.02, rtol=0.02)
+    with torch.autocast("cpu", dtype=torch.bfloat16), kernel("additive"):
+        out = attend_with_weights(x.q.float(), x.k.float(), x.v.float(), score=Additive(*(p.float() for p in x.parts)))
+    assert out.weights.dtype == out.scores.dtype == torch.float32
+
+
+@needs_numba
+@pytest.mark.parametrize("magnitude", [1e2, 1e4, 1e30])
+def test_any_scores(magnitude: float) -> None:
+    x = Drawn(*SIZES["odd"], scale=magnitude)
+    with torch.no_grad():
+        x.parts[0].mul_(min(magnitude, 1e4))  # scores of that size
+    found, plain = x.run("additive"), x.run("reference")
+    assert all(a.isfinite().all() for a in found)
+    exact = attend(*(t.detach().double() for t in (x.q, x.k, x.v)), score=Additive(*(t.double() for t in x.parts)))
+    assert rms(found[0] - exact) <= 2 * rms(plain[0] - exact) + 1e-6  # nearly tied keys make both err
+
+
+@needs_numba
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 3e38, 7.0])
+def test_what_no_query_may_see_changes_no_bit_and_gets_gradient_zero(bad: float) -> None:
+    results = []
+    for fill in (0.0, bad):
+        x = Drawn(2, 2, 2, 3, 6, 8, 8)
+        with torch.no_grad():
+            x.k[1, :, 4:] = x.v[1, :, 4:] = fill
+        results.append(x.run("additive", mask=padding([6, 4])))
+    for clean, dirty in zip(*results, strict=True):
+        assert torch.equal(clean, dirty)
+    assert (results[1][2][1, :, 4:] == 0).all()
+    assert (results[1][3][1, :, 4:] == 0).all()
+
+
+@needs_numba
+def test_a_query_that_may_attend_to_nothing_gets_zero_and_gives_gradient_zero() -> None:
+    x = Drawn(2, 2, 2, 3, 3, 8, 8)
+    out, of_q, *rest = x.run("additive", mask=dense(torch.tensor([True, False, True])[None, None, :, None]))
+    assert (out[:, :, 1] == 0).all()
+    assert (of_q[:, :, 1] == 0).all()
+    assert all(gradient.isfinite().all() for gradient in rest)
+
+
+@needs_numba
+def test_what_is_seen_is_seen_also_where_it_is_no_number() -> None:
+    x = Drawn(1, 1, 1, 2, 3, 4, 4)
+    with torch.no_grad():
+        x.k[0, 0, 1, 0] = math.nan
+    assert x.run("additive")[0].isnan().all()
+
+
+@needs_numba
+def test_a_row_does_not_depend_on_its_batch_nor_on_the_number_of_threads() -> None:
+    x = Drawn(5, 2, 1, 7, 9, 8, 8)
+    whole = x.run("additive", mask=causal())
+    for row in range(5):
+        with kernel("additive"):
+            alone = attend(x.q[row, None], x.k[row, None], x.v[row, None], score=Additive(*x.parts), mask=causal())
+        torch.testing.assert_close(alone[0], whole[0][row])
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        for a, b in zip(x.run("additive", mask=causal()), whole, strict=True):
+            torch.testing.assert_close(a, b)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@needs_numba
+def test_several_threads_at_once() -> None:
+    drawn = [Drawn(2, 1, 1, t, 2 * t, 8, 8, seed=t) for t in (3, 5, 7, 9)]
+    expected = [x.run("additive") for x in drawn]
+    failures: list[object] = []
+
+    def work(which: int) -> None:
+        try:
+            for _ in range(20):
+                for a, b in zip(drawn[which].run("additive"), expected[which], strict=True):
+                    assert torch.equal(a, b)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(n % 4,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+@needs_numba
+def test_a_gradient_has_a_gradient() -> None:
+    x = Drawn(2, 1, 1, 3, 4, 5, 6)
+    found = []
+    for name in ("additive", "reference"):
+        with kernel(name):
+            out = attend(x.q, x.k, x.v, score=Additive(*x.parts))
+        (of_q,) = torch.autograd.grad(out.square().sum(), x.q, create_graph=True)
+        found.append(torch.autograd.grad(of_q.square().sum(), x.leaves))
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+
+
+def in_a_loop(layer: AdditiveAttention, states: Tensor, queries: Tensor) -> Tensor:
+    """As a decoder asks: the next query depends on the last context."""
+    memory, fed, total = layer.prepare(states, torch.tensor([6, 2, 4])), torch.zeros(3, 1, 8), torch.zeros(())
+    for query in queries.split(1, 1):
+        fed = torch.tanh(layer(query + fed, memory))
+        total = total + fed.square().sum()
+    return total
+
+
+@needs_numba
+@pytest.mark.parametrize("times", [1, 2])
+def test_in_an_unrolled_loop_gradients_are_the_sum_of_the_steps(times: int) -> None:
+    layer = AdditiveAttention(8, 8, 8)
+    states, queries = torch.randn(3, 6, 8, requires_grad=True), torch.randn(3, 5, 8, requires_grad=True)
+    leaves = [states, queries, *layer.parameters()]
+    with kernel("reference"):
+        wanted = torch.autograd.grad(in_a_loop(layer, states, queries), leaves)
+    for _ in range(times):
+        with kernel("additive"), unrolled():
+            total = in_a_loop(layer, states, queries)
+        found = torch.autograd.grad(total, leaves, retain_graph=True)
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+    for a, b in zip(torch.autograd.grad(total, leaves), wanted, strict=True):  # nothing was left from before
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+
+
+def big(dtype: torch.dtype = torch.float32, device: str = "cpu") -> tuple[Tensor, Additive]:
+    q = torch.zeros(4, 1, 64, 32, dtype=dtype, device=device)
+    return q, Additive(*(torch.zeros(*s, dtype=dtype, device=device) for s in ((32,), (32, 32), (32, 32))))
+
+
+@needs_numba
+def test_it_is_taken_where_there_is_much_to_do_and_says_why_elsewhere() -> None:
+    q, score = big()
+    assert plan(q, q, q, score=score).kernel == "additive"
+    assert plan(q, q, q, score=score, weights=True).kernel == "additive"
+    assert plan(q[:, :, :1], q[:, :, :1], q[:, :, :1], score=score).kernel == "reference"
+    assert "not additive: so few pairs" in explain(q[:, :, :1], q[:, :, :1], q[:, :, :1], score=score)
+    q, score = big(torch.float64)
+    assert plan(q, q, q, score=score).reasons["additive"] == ["it computes in float32, not in float64"]
+
+    class Own(Additive):
+        def compare(self, q: Tensor, k: Tensor) -> Tensor:
+            return 2 * super().compare(q, k)
+
+    q, score = big()
+    assert plan(q, q, q, score=Own(*score.tensors)).kernel == "reference"
+
+
+@pytest.mark.plain
+def test_without_numba_the_reference_computes_the_same_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    why = "numba is not installed: pip install 'regard[fast]'"
+    monkeypatch.setattr(fused, "_missing", lambda: why)
+    q, score = big()
+    assert plan(q, q, q, score=score).kernel == "reference"
+    assert plan(q, q, q, score=score).reasons["additive"] == [why]
+    with kernel("additive"), pytest.raises(ValueError, match="numba is not installed"):
+        plan(q, q, q, score=score)
