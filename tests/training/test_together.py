@@ -12,7 +12,9 @@ import pytest
 import torch
 from small_run import left_by, processes, settings, train, train_as_one_of
 
+from regard.errors import UserError
 from regard.training.together import Together
+from regard.training.together import processes as torchruns
 
 pytestmark = pytest.mark.slow
 
@@ -56,6 +58,14 @@ def test_alone_there_is_nobody_to_ask():
     assert not alone.any(False)
     assert alone.leaders("x") == "x"
     assert alone.sum(torch.ones(2)).tolist() == [1, 1]
+
+
+def test_a_world_without_an_address_is_the_users_matter(monkeypatch):
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match=r"WORLD_SIZE is 2, but .*: start the processes with torchrun"), torchruns():
+        pass
 
 
 def test_torchrun_with_the_command_stops_on_ctrl_c_and_refuses_in_one_line(tmp_path):

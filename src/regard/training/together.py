@@ -97,7 +97,12 @@ def processes() -> Iterator[Together]:
         gpu = torch.cuda.is_available()
         if gpu:
             torch.cuda.set_device(local_number())
-        dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", timeout=PATIENCE)
+        try:
+            dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", timeout=PATIENCE)
+        except ValueError as error:  # names the variable that is missing
+            raise UserError(
+                f"WORLD_SIZE is {size}, but {error}: start the processes with torchrun, or unset it"
+            ) from None
     try:
         yield Together(dist.get_rank(), size)
     finally:
