@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from regard.attend import attend, attend_with_weights, explain, plan
     from regard.equation.biases import alibi, gaussian, relative
     from regard.equation.masks import blocks, causal, dense, documents, padding, tokens, window
+    from regard.equation.normalisers import Entmax, Gumbel, Hard, TopK
     from regard.equation.prepare import Keys
     from regard.equation.reference import Attended
     from regard.equation.scores import Additive, Cosine, Dot, General
@@ -25,6 +26,7 @@ _HOMES = {
     "regard.attend": ("attend", "attend_with_weights", "explain", "plan"),
     "regard.equation.biases": ("alibi", "gaussian", "relative"),
     "regard.equation.masks": ("blocks", "causal", "dense", "documents", "padding", "tokens", "window"),
+    "regard.equation.normalisers": ("Entmax", "Gumbel", "Hard", "TopK"),
     "regard.equation.prepare": ("Keys",),
     "regard.equation.reference": ("Attended",),
     "regard.equation.scores": ("Additive", "Cosine", "Dot", "General"),
@@ -41,10 +43,14 @@ __all__ = [
     "Cosine",
     "Dot",
     "DotAttention",
+    "Entmax",
     "General",
     "GeneralAttention",
+    "Gumbel",
+    "Hard",
     "Keys",
     "LocalAttention",
+    "TopK",
     "__version__",
     "alibi",
     "attend",

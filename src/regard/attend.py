@@ -51,7 +51,7 @@ def attend(
         score: `Dot(scale)`, `General`, `Additive`, `Cosine`, or a callable of q, k; None is `Dot()`: q . k / sqrt(D).
         mask: Rules combined with `&`, `|`, `~`, or a bool tensor that broadcasts to (B, H, Tq, Tk). True: may attend.
         bias: A rule such as `alibi(heads)`, or a tensor that broadcasts to (B, H, Tq, Tk); added to the scores.
-        normalise: "softmax", or a normaliser.
+        normalise: "softmax", "sparsemax", "entmax", "sigmoid", "hard", "sample", "gumbel", or one such as Entmax(1.2).
         after: A factor on the normalised weights, rule or tensor like `bias`; the result is not normalised again.
         dropout: The probability with which a weight is dropped; the others are scaled by 1 / (1 - dropout).
 

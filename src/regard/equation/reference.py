@@ -43,7 +43,10 @@ class Attended:
 
     @property
     def log_prob(self) -> Tensor:
-        """log normalise(e) (B, H, Tq, Tk), natural logarithm, before `after`; -inf where the weight is 0."""
+        """log normalise(e) (B, H, Tq, Tk), natural logarithm, before `after`; -inf where the weight is 0.
+
+        Where weights are drawn ("sample", "gumbel"), it is the logarithm of each key's chance, log softmax(e).
+        """
         return self.normaliser.log_prob(self.scores)
 
 

@@ -1,0 +1,30 @@
+"""What a normaliser is. It sees -inf where a key is hidden, and all -inf where a query may attend to nothing."""
+
+import math
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Normaliser(Protocol):
+    """What turns scores e (..., Tk) into weights.
+
+    An empty row (a query that may attend to nothing) gets weights 0 and gradients exactly 0. That is seen to before
+    normalising: zeroing NaN afterwards would leave NaN gradients.
+    """
+
+    name: str
+    """With its parameters, if any: part of the plan's key."""
+
+    def weights(self, e: Tensor) -> Tensor:
+        """Weights (..., Tk), 0 where e is -inf; at least float32."""
+
+    def log_prob(self, e: Tensor) -> Tensor:
+        """The natural logarithm of the weights, -inf where they are 0; of a drawn weight, that of its chance."""
+
+
+def logarithm(weights: Tensor) -> Tensor:
+    """log(weights), with -inf and no gradient where they are 0."""
+    zero = weights == 0
+    return torch.where(zero, 1.0, weights).log().masked_fill(zero, -math.inf)
