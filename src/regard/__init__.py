@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from regard.equation.biases import alibi, gaussian, relative
     from regard.equation.masks import blocks, causal, dense, documents, padding, tokens, window
     from regard.equation.normalisers import Entmax, Gumbel, Hard, TopK
+    from regard.equation.patterns import bigbird, fixed, strided
     from regard.equation.prepare import Keys
     from regard.equation.reference import Attended
     from regard.equation.scores import Additive, Cosine, Dot, General
@@ -27,6 +28,7 @@ _HOMES = {
     "regard.equation.biases": ("alibi", "gaussian", "relative"),
     "regard.equation.masks": ("blocks", "causal", "dense", "documents", "padding", "tokens", "window"),
     "regard.equation.normalisers": ("Entmax", "Gumbel", "Hard", "TopK"),
+    "regard.equation.patterns": ("bigbird", "fixed", "strided"),
     "regard.equation.prepare": ("Keys",),
     "regard.equation.reference": ("Attended",),
     "regard.equation.scores": ("Additive", "Cosine", "Dot", "General"),
@@ -55,17 +57,20 @@ __all__ = [
     "alibi",
     "attend",
     "attend_with_weights",
+    "bigbird",
     "blocks",
     "causal",
     "dense",
     "documents",
     "explain",
+    "fixed",
     "gaussian",
     "kernel",
     "load",
     "padding",
     "plan",
     "relative",
+    "strided",
     "tokens",
     "window",
 ]

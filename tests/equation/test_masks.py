@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from regard.equation.mask import Mask, Structure
 from regard.equation.masks import as_mask, blocks, causal, dense, documents, padding, tokens, window
+from regard.equation.patterns import bigbird, fixed, strided
 from regard.equation.rules import Grid
 
 B, H = 2, 3
 KINDS = ["causal", "window", "padding", "padded", "documents", "crossed", "tokens", "flags", "blocks", "dense"]
+KINDS += ["strided", "fixed", "bigbird"]
 
 
 @dataclass
@@ -72,6 +74,22 @@ def leaf(draw: st.DrawFn, Tq: int, Tk: int) -> Case:
         size = draw(st.integers(1, 3))
         layout = some(H, -(-Tq // size), -(-Tk // size)).bool()
         return Case(blocks(layout[None], size), lambda b, h, r, i, j: layout[h, r // size, j // size], Tq, Tk)
+    if kind == "strided":
+        n = draw(st.integers(1, 4))
+        return Case(strided(n), lambda b, h, r, i, j: 0 <= i - j <= n or (j <= i and (i - j) % n == 0), Tq, Tk)
+    if kind == "fixed":
+        n, m = draw(st.integers(2, 4)), draw(st.integers(0, 2))
+        return Case(
+            fixed(n, m), lambda b, h, r, i, j: j <= i and (j // n == i // n or j % n in range(n - m, n)), Tq, Tk
+        )
+    if kind == "bigbird":
+        n, m, g = draw(st.integers(1, 3)), draw(st.integers(0, 2)), draw(st.integers(0, 2))
+        return Case(
+            bigbird(n, near=m, globals=g, drawn=0),  # the drawn blocks have tests of their own
+            lambda b, h, r, i, j: abs(i // n - j // n) <= m or j // n < g or 0 <= i // n < g,
+            Tq,
+            Tk,
+        )
     allowed = some(B, 1, Tq, Tk).bool()
     return Case(dense(allowed), lambda b, h, r, i, j: allowed[b, 0, r, j], Tq, Tk)
 
@@ -130,7 +148,7 @@ def test_structure_bounds_every_allowed_pair_and_exact_means_nothing_else_hides(
     if s.lengths:
         bounds = bounds & (at.key < case.mask.key_lengths()[at.batch])
     if s.block is not None:
-        fine = case.mask.layout().repeat_interleave(s.block, 2).repeat_interleave(s.block, 3)
+        fine = case.mask.layout(case.Tq, case.Tk).repeat_interleave(s.block, 2).repeat_interleave(s.block, 3)
         bounds = bounds & fine[:, :, : case.Tq, : case.Tk]
     assert not (allowed & ~bounds).any()
     if s.exact:

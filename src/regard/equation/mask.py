@@ -29,7 +29,7 @@ class Structure:
     lengths: bool = False
     """key < the batch row's `key_lengths()`."""
     block: int | None = None
-    """The pair's block of this size is set in `layout()`."""
+    """The pair's block of this size, its row and its key counted from the first, is set in `layout()`."""
     exact: bool = False
     """Nothing but these bounds hides anything."""
 
@@ -76,8 +76,8 @@ class Mask(Rule):
         """The (B,) number of keys each batch row may see at most, where `structure.lengths`."""
         return None
 
-    def layout(self) -> Tensor | None:
-        """The block layout, where `structure.block`."""
+    def layout(self, Tq: int, Tk: int, device: torch.device | str | None = None) -> Tensor | None:
+        """Where `structure.block`: which blocks of a (Tq, Tk) grid allow anything, with four axes, sizes full or 1."""
         return None
 
     def __and__(self, other: "Mask") -> "Mask":
@@ -153,8 +153,8 @@ class _And(_Pair):
         first, second = self.first.key_lengths(), self.second.key_lengths()
         return second if first is None else first if second is None else torch.minimum(first, second)
 
-    def layout(self) -> Tensor | None:
-        first, second = self.first.layout(), self.second.layout()
+    def layout(self, Tq: int, Tk: int, device: torch.device | str | None = None) -> Tensor | None:
+        first, second = self.first.layout(Tq, Tk, device), self.second.layout(Tq, Tk, device)
         return second if first is None else first
 
 

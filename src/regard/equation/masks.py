@@ -154,8 +154,8 @@ class _Blocks(Mask):
     def check(self, B: int, H: int, Tq: int, Tk: int) -> None:
         broadcasts("blocks: layout", self.blocks, B, H, -(-Tq // self.size), -(-Tk // self.size))
 
-    def layout(self) -> Tensor:
-        return self.blocks
+    def layout(self, Tq: int, Tk: int, device: torch.device | str | None = None) -> Tensor:
+        return self.blocks.to(device)
 
     def __repr__(self) -> str:
         return f"blocks(<{_by(self.blocks)}>, {self.size})"

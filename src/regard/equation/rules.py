@@ -23,6 +23,8 @@ class Grid(NamedTuple):
     key: Tensor
     shift: int
     """Tk - Tq: how far the first query stands along the keys' line."""
+    keys: int
+    """Tk: how many keys there are in all."""
 
     @property
     def query(self) -> Tensor:
@@ -38,6 +40,7 @@ class Grid(NamedTuple):
             torch.arange(Tq, device=device).view(1, 1, Tq, 1),
             torch.arange(Tk, device=device).view(1, 1, 1, Tk),
             Tk - Tq,
+            Tk,
         )
 
 
