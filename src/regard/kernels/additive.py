@@ -44,8 +44,9 @@ class Additive(Kernel):
             reasons.append("torch.compile cannot look into it")
         if problem.empty:
             reasons.append("a size is 0")
-        missing = None if reasons else _missing()
-        return [missing] if missing else reasons
+        if not reasons and not self.doubts(problem):  # few pairs must not wait for an import
+            reasons += [missing] if (missing := _missing()) else []
+        return reasons
 
     def doubts(self, problem: Problem) -> list[str]:
         """See `Kernel.doubts`."""
@@ -63,6 +64,8 @@ class Additive(Kernel):
 
     def bind(self, problem: Problem) -> Compute:
         """See `Kernel.bind`."""
+        if missing := _missing():  # asked for by name
+            raise ValueError(f"kernel {self.name} was asked for and cannot take this call: {missing}")
         return _attended if problem.weights else _context
 
 
