@@ -5,11 +5,13 @@ Sequences of different length are packed, so that padding reaches neither the ba
 
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from regard.config import ModelConfig
+from regard.models.recurrence import gru
 
 
 class Encoded(NamedTuple):
@@ -41,7 +43,9 @@ class Encoder(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch source embedding"], lengths: Int[Tensor, " batch"]) -> Encoded:
         """Embedded sentences, in any order of length, to their states; positions beyond a sentence are 0."""
-        if int(lengths.min()) == x.shape[1]:  # no padding: the same result, faster
+        if isinstance(self.rnn, nn.GRU) and torch.is_grad_enabled() and x.device.type == "cpu":
+            memory, last = gru(self.rnn, x, lengths)
+        elif int(lengths.min()) == x.shape[1]:  # no padding: the same result, faster
             memory, last = self.rnn(x)
         else:
             packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
