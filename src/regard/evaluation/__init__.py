@@ -1,1 +1,1 @@
-"""Judging translations: BLEU and chrF with their signatures, and BLEU by source length."""
+"""Judging outputs: corpus scores with signatures, BLEU by source length, alignments, rewards of sentences."""
