@@ -80,7 +80,10 @@ $(VENV)/torch.stamp: constraints.txt
 	@echo "$(CURDIR)" >$(VENV)/home
 	@touch $@
 
+# timm, an oracle of the tests, comes alone: it asks for torchvision, which its layers do not need, and which would bring
+# another PyTorch along.
 $(VENV)/%.stamp: $(VENV)/torch.stamp pyproject.toml
 	@echo "regard: installing the package and what '$*' needs (once; a minute or more)"
 	@$(BIN)/python -m pip install --quiet --editable ".[$*]"
+	@$(if $(filter test,$*),$(BIN)/python -m pip install --quiet --no-deps timm)
 	@touch $@

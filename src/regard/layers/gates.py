@@ -155,6 +155,8 @@ class CbamSpatialGate(nn.Module):
         return grid if mask is None else unflat(flat(grid, mask)[0], grid)
 
     def _judge(self, grid: Tensor) -> Tensor:
+        if not grid.numel():  # PyTorch's convolution wants a pixel
+            return full(grid.sum(1, keepdim=True))
         return full(self.conv(torch.cat([grid.mean(1, keepdim=True), grid.amax(1, keepdim=True)], 1)))
 
 
