@@ -20,7 +20,19 @@ if TYPE_CHECKING:
     from regard.equation.reference import Attended
     from regard.equation.scores import Additive, Cosine, Dot, General
     from regard.kernels.plan import kernel
-    from regard.layers import AdditiveAttention, DotAttention, GeneralAttention, LocalAttention
+    from regard.layers import (
+        AdditiveAttention,
+        CrossAttention,
+        DotAttention,
+        GeneralAttention,
+        GlobalAttention,
+        LocalAttention,
+        MaskedSelfAttention,
+        MultiHeadAttention,
+        ScaledDotProductAttention,
+        SelfAttention,
+        SoftAttention,
+    )
     from regard.translator import load
 
 _HOMES = {
@@ -33,7 +45,19 @@ _HOMES = {
     "regard.equation.reference": ("Attended",),
     "regard.equation.scores": ("Additive", "Cosine", "Dot", "General"),
     "regard.kernels.plan": ("kernel",),
-    "regard.layers": ("AdditiveAttention", "DotAttention", "GeneralAttention", "LocalAttention"),
+    "regard.layers": (
+        "AdditiveAttention",
+        "CrossAttention",
+        "DotAttention",
+        "GeneralAttention",
+        "GlobalAttention",
+        "LocalAttention",
+        "MaskedSelfAttention",
+        "MultiHeadAttention",
+        "ScaledDotProductAttention",
+        "SelfAttention",
+        "SoftAttention",
+    ),
     "regard.translator": ("load",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -43,15 +67,22 @@ __all__ = [
     "AdditiveAttention",
     "Attended",
     "Cosine",
+    "CrossAttention",
     "Dot",
     "DotAttention",
     "Entmax",
     "General",
     "GeneralAttention",
+    "GlobalAttention",
     "Gumbel",
     "Hard",
     "Keys",
     "LocalAttention",
+    "MaskedSelfAttention",
+    "MultiHeadAttention",
+    "ScaledDotProductAttention",
+    "SelfAttention",
+    "SoftAttention",
     "TopK",
     "__version__",
     "alibi",

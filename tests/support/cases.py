@@ -207,8 +207,9 @@ def works_under_autocast(case: Case) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         outputs, gradients = results(layer, case.arguments(dtype=torch.float32))
     assert all(gradient.dtype == torch.float32 for gradient in gradients)
+    typical = sum(rms(x) for x in exact) / len(exact)  # the gradient of a key's bias is 0 up to rounding
     for a, b in zip((*outputs, *gradients), exact, strict=True):
-        assert rms(a.double() - b.double()) <= 0.05 * (rms(b) + 0.1)
+        assert rms(a.double() - b.double()) <= 0.05 * max(rms(b), typical)
 
 
 def compiles_whole(case: Case) -> None:

@@ -17,10 +17,21 @@ if TYPE_CHECKING:
         SqueezeExcitation,
     )
     from regard.layers.local import LocalAttention
+    from regard.layers.multihead import MultiHeadAttention
+    from regard.layers.names import (
+        CrossAttention,
+        GlobalAttention,
+        MaskedSelfAttention,
+        ScaledDotProductAttention,
+        SelfAttention,
+        SoftAttention,
+    )
     from regard.layers.non_local import NonLocalAttention
     from regard.layers.pooling import AttentionPooling
+    from regard.layers.positions import Alibi, Rotary, T5Relative
     from regard.layers.spatial import QueriedSpatialAttention, SpatialAttention
     from regard.layers.temporal import TemporalAttention
+    from regard.layers.torch_masks import torch_masks
 
 _HOMES = {
     "additive": ("AdditiveAttention",),
@@ -30,15 +41,27 @@ _HOMES = {
     "dual_stage": ("DualStageAttention",),
     "gates": ("Cbam", "CbamChannelGate", "CbamSpatialGate", "EfficientChannelAttention", "SqueezeExcitation"),
     "local": ("LocalAttention",),
+    "multihead": ("MultiHeadAttention",),
+    "names": (
+        "CrossAttention",
+        "GlobalAttention",
+        "MaskedSelfAttention",
+        "ScaledDotProductAttention",
+        "SelfAttention",
+        "SoftAttention",
+    ),
     "non_local": ("NonLocalAttention",),
     "pooling": ("AttentionPooling",),
+    "positions": ("Alibi", "Rotary", "T5Relative"),
     "spatial": ("QueriedSpatialAttention", "SpatialAttention"),
     "temporal": ("TemporalAttention",),
+    "torch_masks": ("torch_masks",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AdditiveAttention",
+    "Alibi",
     "AlternatingCoAttention",
     "AttentionPooling",
     "Cbam",
@@ -46,17 +69,27 @@ __all__ = [
     "CbamSpatialGate",
     "ChannelAttention",
     "CoAttention",
+    "CrossAttention",
     "DotAttention",
     "DualStageAttention",
     "EfficientChannelAttention",
     "GeneralAttention",
+    "GlobalAttention",
     "LocalAttention",
+    "MaskedSelfAttention",
+    "MultiHeadAttention",
     "NonLocalAttention",
     "ParallelCoAttention",
     "QueriedSpatialAttention",
+    "Rotary",
+    "ScaledDotProductAttention",
+    "SelfAttention",
+    "SoftAttention",
     "SpatialAttention",
     "SqueezeExcitation",
+    "T5Relative",
     "TemporalAttention",
+    "torch_masks",
 ]
 
 

@@ -9,12 +9,13 @@ What the layers here share; each mechanism's own file gives its score and, where
 from typing import NamedTuple, Self
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from regard.attend import attend, attend_with_weights
 from regard.equation.biases import Bias
-from regard.equation.masks import dense
+from regard.equation.mask import Mask
+from regard.equation.masks import as_mask, dense
 from regard.equation.prepare import Keys
 from regard.equation.reference import Attended
 from regard.equation.scores import Score
@@ -27,7 +28,7 @@ class Memory(NamedTuple):
     lengths: Int[Tensor, " batch"]
 
     @property
-    def values(self) -> Float[Tensor, "batch 1 source features"]:
+    def values(self) -> Float[Tensor, "batch key_heads source features"]:
         """What the weights add up, with zeros beyond the lengths."""
         assert self.keys.values is not None
         return self.keys.values
@@ -35,9 +36,8 @@ class Memory(NamedTuple):
     def select(self, rows: Int[Tensor, " rows"]) -> Self:
         """Some of the batch rows."""
         mask = self.keys.mask
-        assert mask is not None
-        kept = Keys(self.keys.k[rows], self.keys.score, self.values[rows], dense(mask.tensors[0][rows]))
-        return type(self)(kept, self.lengths[rows])
+        kept = None if mask is None else dense(mask.tensors[0][rows])
+        return type(self)(Keys(self.keys.k[rows], self.keys.score, self.values[rows], kept), self.lengths[rows])
 
 
 class Focus(NamedTuple):
@@ -59,25 +59,28 @@ class SourceAttention(nn.Module):
         return Focus()
 
     def prepare(
-        self, states: Float[Tensor, "batch source features"], lengths: Int[Tensor, " batch"] | None = None
+        self,
+        states: Float[Tensor, "batch source features"],
+        lengths: Int[Tensor, " batch"] | None = None,
+        *,
+        values: Float[Tensor, "batch source value_features"] | None = None,
     ) -> Memory:
         """Do once what concerns the source alone. What lies beyond `lengths` (default: nothing) is never read.
 
-        Raises ValueError if `states` is not (batch, source, features) or `lengths` not one whole number a row.
+        `values` are what the weights add up: the states unless given. Raises ValueError if `states` is not (batch,
+        source, features), `values` have other positions, or `lengths` is not one whole number a row.
         """
         if states.dim() != 3:
             raise ValueError(f"states: expected (batch, source, features), got shape {tuple(states.shape)}")
         batch, width, _ = states.shape
+        values = states if values is None else values
+        if values.shape[:-1] != (batch, width):
+            raise ValueError(f"values: expected ({batch}, {width}, features), as states, got {tuple(values.shape)}")
         if lengths is None:
             lengths = torch.full((batch,), width, device=states.device)
-        if lengths.shape != (batch,) or lengths.is_floating_point():
-            raise ValueError(
-                f"lengths: expected {batch} whole numbers, one a batch row, got {lengths.dtype} of shape "
-                f"{tuple(lengths.shape)}"
-            )
-        within = torch.arange(width, device=states.device) < lengths.to(states.device)[:, None]
-        heads = states[:, None]
-        return Memory(self.score().prepare(heads, heads, dense(within[:, None, None])), lengths.to(states.device))
+        lengths = checked_lengths(lengths, batch, states.device)
+        within = torch.arange(width, device=states.device) < lengths[:, None]
+        return Memory(self.score().prepare(states[:, None], values[:, None], dense(within[:, None, None])), lengths)
 
     def forward(
         self,
@@ -85,13 +88,17 @@ class SourceAttention(nn.Module):
         memory: Memory | Float[Tensor, "batch source features"],
         lengths: Int[Tensor, " batch"] | None = None,
         *,
+        values: Float[Tensor, "batch source value_features"] | None = None,
+        mask: Mask | Bool[Tensor, "..."] | None = None,
         position: Int[Tensor, "batch steps"] | None = None,
-    ) -> Float[Tensor, "batch steps features"]:
+    ) -> Float[Tensor, "batch steps value_features"]:
         """The contexts c_t. `memory` is what `prepare` gave, or the states themselves with their `lengths`.
 
-        `position` numbers the steps for a mechanism that counts them (local-m); default 0, 1, 2, ...
+        `values` are what the weights add up, where not the states. `mask`, a rule or a bool tensor, says further which
+        query may attend to which position (True: may). `position` numbers the steps for a mechanism that counts them
+        (local-m); default 0, 1, 2, ...
         """
-        memory, focus = self._aim(query, memory, lengths, position)
+        memory, focus = self._aim(query, memory, lengths, values, mask, position)
         return attend(query[:, None], memory.keys, memory.values, **focus)[:, 0]
 
     def attended(
@@ -100,10 +107,12 @@ class SourceAttention(nn.Module):
         memory: Memory | Float[Tensor, "batch source features"],
         lengths: Int[Tensor, " batch"] | None = None,
         *,
+        values: Float[Tensor, "batch source value_features"] | None = None,
+        mask: Mask | Bool[Tensor, "..."] | None = None,
         position: Int[Tensor, "batch steps"] | None = None,
     ) -> Attended:
         """Context, weights, scores and log-sum-exp, differentiable, each with a head axis of size 1."""
-        memory, focus = self._aim(query, memory, lengths, position)
+        memory, focus = self._aim(query, memory, lengths, values, mask, position)
         return attend_with_weights(query[:, None], memory.keys, memory.values, **focus)
 
     def weights(self, *arguments: object, **named: object) -> Float[Tensor, "batch steps source"]:
@@ -115,14 +124,37 @@ class SourceAttention(nn.Module):
         return self.attended(*arguments, **named).scores[:, 0]  # type: ignore[arg-type]
 
     def _aim(
-        self, query: Tensor, memory: Memory | Tensor, lengths: Tensor | None, position: Tensor | None
+        self,
+        query: Tensor,
+        memory: Memory | Tensor,
+        lengths: Tensor | None,
+        values: Tensor | None,
+        mask: Mask | Tensor | None,
+        position: Tensor | None,
     ) -> tuple[Memory, dict]:
         if query.dim() != 3:
             raise ValueError(f"query: expected (batch, steps, features), got shape {tuple(query.shape)}")
         if isinstance(memory, Tensor):
-            memory = self.prepare(memory, lengths)
-        elif lengths is not None:
-            raise ValueError("lengths: the memory was prepared with its lengths already; leave them out")
+            memory = self.prepare(memory, lengths, values=values)
+        else:
+            refuse_with_memory(lengths=lengths, values=values)
         focus = self.focus(query, memory, position)
-        mask = None if focus.allowed is None else dense(focus.allowed)
+        mask = None if mask is None else as_mask(mask)
+        if focus.allowed is not None:
+            mask = dense(focus.allowed) if mask is None else mask & dense(focus.allowed)
         return memory, {"mask": mask, "after": focus.after}
+
+
+def checked_lengths(lengths: Tensor, batch: int, device: torch.device) -> Tensor:
+    """The lengths on the device; raises ValueError unless they are one whole number a batch row."""
+    if not isinstance(lengths, Tensor) or lengths.shape != (batch,) or lengths.is_floating_point():
+        shape = f"{lengths.dtype} of shape {tuple(lengths.shape)}" if isinstance(lengths, Tensor) else repr(lengths)
+        raise ValueError(f"lengths: expected {batch} whole numbers, one a batch row, in a tensor, got {shape}")
+    return lengths.to(device)
+
+
+def refuse_with_memory(**given: object) -> None:
+    """Raise ValueError for arguments that belong to preparing a memory, given with a prepared one."""
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(f"{name}: the memory was prepared with its {name} already; leave them out")
