@@ -39,14 +39,17 @@ def ready(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Queries and keys as `score.compare` takes them, and values; with zeros where nothing attends.
 
-    Keys prepared with a mask are trusted to be harmless already, and so are their values.
+    Keys prepared with a mask are trusted to be harmless already, and so are their values; a query may be hidden yet.
     """
     if isinstance(k, Keys):
         keys = k.k
         if allowed is not None and k.mask is None:
             q, keys, v = _hide(allowed, q, keys, v)
-        elif allowed is not None and v is not k.values:
-            (v,) = hide_keys(allowed, v)
+        elif allowed is not None:
+            if allowed.shape[2] > 1:
+                (q,) = _harmless(_any(allowed, 3), q)
+            if v is not k.values:
+                (v,) = hide_keys(allowed, v)
         return score.query(q), keys, v
     if allowed is not None:
         q, k, v = _hide(allowed, q, k, v)
