@@ -84,13 +84,14 @@ class _BigBird(Mask):
         return ((of_query - of_key).abs() <= self.near) | is_global
 
     def _draw(self, count: int, device: torch.device) -> Tensor:
-        """(count, count): for each block of queries the drawn blocks of keys, beyond those it sees anyway."""
+        """(count, count): the pairs drawn. A block draws among those before it, so what follows changes nothing."""
         of_query = torch.arange(count, device=device)[:, None]
         of_key = torch.arange(count, device=device)
         lots = _scrambled(_scrambled(_scrambled(of_query + self.seed) + of_key) + of_query)
-        lots = lots.masked_fill(self._always(of_query, of_key), -1)
+        lots = torch.where((of_key < of_query) & ~self._always(of_query, of_key), lots, -1)
         best = lots.topk(min(self.drawn, count))
-        return torch.zeros_like(lots, dtype=torch.bool).scatter(1, best.indices, best.values >= 0)
+        drawn = torch.zeros_like(lots, dtype=torch.bool).scatter(1, best.indices, best.values >= 0)
+        return drawn | drawn.T
 
     def __repr__(self) -> str:
         return (
@@ -118,11 +119,11 @@ def fixed(block: int, summaries: int = 1) -> Mask:
 
 
 def bigbird(block: int, *, near: int = 1, globals: int = 1, drawn: int = 3, seed: int = 0) -> Mask:
-    """In blocks of `block` positions: a query sees its own block and `near` to each side, and some far ones.
+    """In blocks of `block` positions: a query sees its own block, `near` blocks to each side, and some far ones.
 
-    The first `globals` blocks see all and are seen by all; beyond these each block of queries sees `drawn` blocks of
-    keys, drawn by `seed` from all there are: so which ones depends on the number of keys. The defaults are the
-    paper's. Source: Zaheer et al. 2020 (arXiv 2007.14062).
+    The first `globals` blocks see all and are seen by all. Beyond these each block draws `drawn` of the blocks before
+    it, by `seed`, and the two see each other. (The paper draws from all blocks; then what a sentence sees would depend
+    on the padding behind it.) Source: Zaheer et al. 2020 (arXiv 2007.14062).
     """
     return _BigBird(block, near, globals, drawn, seed)
 
