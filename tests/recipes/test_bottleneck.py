@@ -69,7 +69,7 @@ def trained(monkeypatch):
         return types.SimpleNamespace(poll=lambda: 0, returncode=0)
 
     def load(folder):
-        return _Translator(folder.name != "none", references)
+        return _Translator(Path(folder).name != "none", references)
 
     monkeypatch.setattr(builtin, "generate", remembered)
     monkeypatch.setattr(side_by_side, "start", start)
@@ -98,10 +98,12 @@ def test_everything_is_written_and_said(trained, tmp_path):
         assert all("tok:13a" in part["signature"] for part in bins)
     assert written["additive"]["bleu_by_length"][-1]["bleu"] == pytest.approx(100)
     assert written["none"]["bleu_by_length"][-1]["bleu"] < 50
-    for name in ("lengths.png", "lengths.svg", "attention.png", "attention.svg"):
+    for name in ("lengths.png", "shipped.png", "shipped.svg", "attention.png", "attention.svg"):
         assert (folder / name).stat().st_size > 1000
-    assert "J'adore [red]" in said
-    assert f"corpus' own:    {EXAMPLE.target}" in said
+    assert said.count("J'adore [red]") == 2  # by the one that came along, and by the one trained
+    assert said.index("came with the package") < said.index("Two translators")
+    assert written["shipped"]["text"] == written["example"]["text"] == "J'adore [red]"
+    assert f"as it should be:    {EXAMPLE.target}" in said
     assert "illustration drawn by hand (no model made it)" in said
     assert "the sums run from 0.90 to 1.00" in " ".join(said.split())
     assert "regard translate --model" in said

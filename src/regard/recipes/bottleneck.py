@@ -1,10 +1,11 @@
 """The bottleneck, seen live: two translators that differ in one thing, attention, on sentences that grow longer.
 
-Without attention the encoder hands over one fixed vector, however long the sentence; with it the decoder looks back at
-every source word. Claim checked: with attention, BLEU at 31-60 words is at least 0.9 × BLEU at up to 10 words; without,
-at most 0.5 ×. Both are trained on the built-in corpus with the same data, sizes, seed and number of updates, and judged
-on its test split, which holds out combinations and constructions. Then the one with attention translates a sentence it
-never saw, and shows where each word was read. Sutskever 2014; Cho 2014; Bahdanau 2014.
+First the translator that ships with the package says what attention is: it translates a sentence that it never saw and
+shows where each word was read. Then two are trained. Without attention the encoder hands over one fixed vector, however
+long the sentence; with it the decoder looks back at every source word. Claim checked: with attention, BLEU at 31-60
+words is at least 0.9 × BLEU at up to 10 words; without, at most 0.5 ×. Both are trained on the built-in corpus with the
+same data, sizes, seed and number of updates, and judged on its test split, which holds out combinations and
+constructions. Then the one with attention translates the same sentence. Sutskever 2014; Cho 2014; Bahdanau 2014.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from regard.evaluation.lengths import LengthBin, by_length
 from regard.observe.terminal import matrix
 from regard.recipes.builtin import as_pairs, builtin_pairs, written
 from regard.recipes.side_by_side import Run, train_side_by_side
+from regard.shipped import DEFAULT
 
 if TYPE_CHECKING:
     from regard.translator import Translation, Translator
@@ -86,7 +88,11 @@ def run(folder: Path, *, seed: int = 1, sizes: Sizes | None = None, console: Con
     results: dict[str, Any] = {"recipe": "bottleneck", "finished": False, "seed": seed, "settings": asdict(sizes)}
     _write(folder, results)
 
-    console.rule("1. Two translators that differ in one thing")
+    console.rule("1. A translator that came with the package")
+    results["shipped"] = _show_shipped(folder, load(DEFAULT), console)
+
+    console.print()
+    console.rule("2. Two translators that differ in one thing")
     console.print(
         "One squeezes the whole English sentence into one vector and writes French from that alone; the other may look "
         "back at every English word before it writes a French one."
@@ -107,18 +113,13 @@ def run(folder: Path, *, seed: int = 1, sizes: Sizes | None = None, console: Con
         results[attention] = {"bleu_by_length": [_plain(b) for b in bins[name]]}
 
     console.print()
-    console.rule("2. BLEU as sentences grow")
+    console.rule("3. BLEU as sentences grow")
     _show_lengths(folder, bins, console)
 
     console.print()
-    console.rule("3. Where it looked")
+    console.rule("4. Where it looked")
     translation = translators["additive attention"].translate([EXAMPLE.source], beam=5)[0]
-    results["example"] = {
-        "source": EXAMPLE.source,
-        "text": translation.text,
-        "gold": EXAMPLE.target,
-        "log_probability": translation.score,
-    }
+    results["example"] = _example(translation)
     _show_example(folder, translation, console)
 
     results |= {"finished": True, "seconds": round(time.monotonic() - start, 1), "versions": _versions()}
@@ -178,17 +179,41 @@ def _show_lengths(folder: Path, bins: dict[str, list[LengthBin]], console: Conso
         figure.save(picture, folder / f"lengths.{ending}")
 
 
-def _show_example(folder: Path, translation: Translation, console: Console) -> None:
+def _show_shipped(folder: Path, translator: Translator, console: Console) -> dict[str, Any]:
+    console.print(
+        "It learnt from everyday sentences. Before it writes a French word it weighs the English ones: each column is "
+        "one such look, and sums to 1.\n"
+    )
+    translation = translator.translate([EXAMPLE.source])[0]
+    _draw(folder / "shipped", translation, console)
+    return _example(translation)
+
+
+def _draw(path: Path, translation: Translation, console: Console) -> None:
+    """The sentence, its translation and the attention matrix, there and in the terminal."""
     console.print(f"English, never trained on:  {EXAMPLE.source}")
     console.print(f"French, by the model:       {translation.text}", style="bold", highlight=False, markup=False)
-    console.print(f"French, the corpus' own:    {EXAMPLE.target}\n")
+    console.print(f"French, as it should be:    {EXAMPLE.target}\n")
     assert translation.attention is not None  # this model has attention
     console.print(matrix(translation.attention, translation.source_words, translation.target_words))
+    for ending in ("png", "svg"):
+        translation.save(path.with_suffix(f".{ending}"))
+
+
+def _example(translation: Translation) -> dict[str, Any]:
+    return {
+        "source": EXAMPLE.source,
+        "text": translation.text,
+        "gold": EXAMPLE.target,
+        "log_probability": translation.score,
+    }
+
+
+def _show_example(folder: Path, translation: Translation, console: Console) -> None:
+    _draw(folder / "attention", translation, console)
     console.print()
     title = "For comparison, an illustration drawn by hand (no model made it):"
     console.print(matrix(ILLUSTRATION, EXAMPLE.source_words, EXAMPLE.target_words, title=title))
-    for ending in ("png", "svg"):
-        translation.save(folder / f"attention.{ending}")
 
 
 def _say_what_next(folder: Path, seconds: float, console: Console) -> None:
@@ -196,7 +221,7 @@ def _say_what_next(folder: Path, seconds: float, console: Console) -> None:
     console.rule(f"Done in {seconds / 60:.1f} minutes")
     for what, where in (
         ("BLEU by length", "lengths.png, lengths.svg"),
-        ("the attention matrix", "attention.png, attention.svg"),
+        ("attention matrices", "shipped.png, shipped.svg; attention.png, attention.svg"),
         ("the translators", ", ".join(f"{attention}/" for attention in SYSTEMS.values())),
         ("sentences, settings", "training/"),
         ("all figures", RESULTS),
@@ -205,6 +230,7 @@ def _say_what_next(folder: Path, seconds: float, console: Console) -> None:
     console.print("\nNext:", style="bold")
     model = shlex.quote(str(folder / "additive"))
     for line in (
+        'regard translate --show "A sentence of your own"    (by the one that came along)',
         f'regard translate --model {model} --show "The old teacher reads a book"',
         "regard train pairs.tsv    (your own pairs, SOURCE<tab>TARGET a line)",
         "regard --help",

@@ -104,11 +104,9 @@ def all_references(texts: list[str], references: list[list[str]]) -> Score:
 
 def card(results: dict[str, Any]) -> str:
     """The model card."""
-    scores = "\n".join(
-        f"| {what} | {' · '.join(f'{name} {value:.2f}' for name, value, _ in rows)} | "
-        f"{' · '.join(f'`{signature}`' for *_, signature in rows)} |"
-        for what, rows in results["scores"].items()
-    )
+    rows = [(what, *row) for what, of_set in results["scores"].items() for row in of_set]
+    scores = "\n".join(f"| {what} | {name} {value:.2f} |" for what, name, value, _ in rows)
+    signatures = "\n".join(sorted({f"    {name}: {signature}" for _, name, _, signature in rows}))
     count, (shortest, longest) = sum(count for count, _ in SUPPLEMENT), (2, 40)
     return f"""# en-fr: English to French, short everyday sentences
 
@@ -123,14 +121,16 @@ What that prints, as it is: *{results["example"]}* (the sentence, and "deep lear
 
 **Data.** 136,787 sentence pairs of the Tatoeba project in the selection of ManyThings, under CC BY 2.0
 (creativecommons.org/licenses/by/2.0). Attribution: www.manythings.org/anki and tatoeba.org. The originals contain
-errors. As a supplement {count:,} sentences of {shortest} to {longest} words of the built-in corpus, written by this
-project's own grammar.
+errors. As a supplement, {count:,} sentences of {shortest} to {longest} words of the built-in corpus, which the project's
+own grammar wrote.
 
 **Scores** (beam {BEAM}, detokenised, cased; the test set scored once):
 
-| set | score | signature |
-|---|---|---|
+| set | score |
+|---|---|
 {scores}
+
+{signatures}
 
 No English sentence of the test set is in the training set. Many have several right translations, so scores against one
 reference are low by their nature.
