@@ -456,3 +456,52 @@ REFUSED = {
 def test_a_mistake_is_named(says):
     with pytest.raises(ValueError, match=says):
         REFUSED[says]()
+
+
+# ---- what users of other software were bitten by ----
+
+HIDDEN = torch.rand(7, 7, generator=torch.Generator().manual_seed(0)) > 0.5
+CALLS = {
+    "nothing": lambda layer, x: layer(x),
+    "lengths": lambda layer, x: layer(x, lengths=torch.tensor([7, 3, 0])),
+    "causal": lambda layer, x: layer(x, mask=causal()),
+    "causal and lengths": lambda layer, x: layer(x, lengths=torch.tensor([7, 3, 1]), mask=causal()),
+    "a mask": lambda layer, x: layer(x, mask=~HIDDEN),
+    "a mask and a bias": lambda layer, x: layer(x, mask=~HIDDEN, bias=torch.ones(7, 7).double().triu()),
+    "another source": lambda layer, x: layer(x, x.flip(1), torch.tensor([7, 3, 1])),
+    "a memory": lambda layer, x: layer(x, layer.prepare(x.flip(1), torch.tensor([7, 3, 1]))),
+    "packed": lambda layer, x: layer.packed(x.flatten(0, 1), [20, 1]),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_no_path_drifts_from_another(name):
+    """Training or not, gradients or not, fused or plain: one number, and one tensor."""
+    layer, (x,) = MultiHeadAttention(E, 2, positions=Alibi(2)).double(), sequences(E)
+    call = CALLS[name]
+    with kernel("reference"):
+        wanted = call(layer, x)
+    assert isinstance(wanted, torch.Tensor)
+    for training in (True, False):
+        layer.train(training)
+        torch.testing.assert_close(call(layer, x), wanted, rtol=1e-12, atol=1e-12)
+        with torch.no_grad():
+            torch.testing.assert_close(call(layer, x), wanted, rtol=1e-12, atol=1e-12)
+        with torch.inference_mode():
+            torch.testing.assert_close(call(layer, x), wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_a_mask_of_this_file_hides_something_and_changes_the_result():
+    assert 0.2 < HIDDEN.double().mean() < 0.8
+    layer, (x,) = MultiHeadAttention(E, 2).double(), sequences(E)
+    results = [call(layer, x) for name, call in CALLS.items() if name != "packed"]
+    for i, one in enumerate(results):
+        assert not any(torch.allclose(one, other) for j, other in enumerate(results) if j > i and {i, j} != {6, 7})
+
+
+def test_weights_are_weights_and_the_log_sum_exp_is_another_thing():
+    layer, (x,) = MultiHeadAttention(E, 2).double(), sequences(E)
+    found = layer.attended(x)
+    torch.testing.assert_close(found.weights.sum(-1), torch.ones(3, 2, 7).double())
+    torch.testing.assert_close(found.lse, torch.logsumexp(layer.scores(x), -1))
+    assert found.lse.shape == (3, 2, 7)

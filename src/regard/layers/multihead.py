@@ -251,7 +251,8 @@ class MultiHeadAttention(nn.Module):
         asked = self._aim(query, memory, lengths, values, mask, bias)
         parts = asked.parts
         if asked.beyond is not None:  # padding asks nothing
-            parts["mask"] = parts["mask"] & dense(~asked.beyond[:, None, :, None])
+            within = dense(~asked.beyond[:, None, :, None])
+            parts["mask"] = within if parts["mask"] is None else parts["mask"] & within
         return attend_with_weights(asked.q, asked.k, asked.v, **parts)
 
     def weights(self, *arguments: object, **named: object) -> Float[Tensor, "batch heads queries source"]:
@@ -332,12 +333,16 @@ class MultiHeadAttention(nn.Module):
             lengths = checked_lengths(lengths, x.shape[0], x.device)
             beyond = torch.arange(x.shape[1], device=x.device) >= lengths[:, None]
             if may_look(x.device.type) and not beyond.any():
-                beyond = None
+                lengths = beyond = None
             else:
                 x = blank(x, beyond)
-                parts["mask"] = padding(lengths) if mask is None else mask & padding(lengths)
         q, k, v = self._project(x)
-        return _Asked(*self._turned(q, k), v, parts, beyond)
+        q, k = self._turned(q, k)
+        if lengths is None:
+            return _Asked(q, k, v, parts, beyond)
+        if mask is None:  # what padding became is harmless: `attend` need not look again
+            return _Asked(q, Keys(k, _DOT, v, padding(lengths)), v, parts, beyond)
+        return _Asked(q, k, v, parts | {"mask": mask & padding(lengths)}, beyond)
 
     def _parts(self, mask: Mask | Tensor | None, bias: Bias | Tensor | None) -> dict[str, Any]:
         """This call's mask and bias with the layer's own."""
