@@ -121,8 +121,8 @@ What that prints, as it is: *{results["example"]}* (the sentence, and "deep lear
 
 **Data.** 136,787 sentence pairs of the Tatoeba project in the selection of ManyThings, under CC BY 2.0
 (creativecommons.org/licenses/by/2.0). Attribution: www.manythings.org/anki and tatoeba.org. The originals contain
-errors. As a supplement, {count:,} sentences of {shortest} to {longest} words of the built-in corpus, which the project's
-own grammar wrote.
+errors. As a supplement, {count:,} sentences of {shortest} to {longest} words of the built-in corpus, which
+this project's own grammar wrote.
 
 **Scores** (beam {BEAM}, detokenised, cased; the test set scored once):
 
