@@ -16,6 +16,8 @@ if TYPE_CHECKING:
         EfficientChannelAttention,
         SqueezeExcitation,
     )
+    from regard.layers.hard import HardAttention
+    from regard.layers.hierarchical import HierarchicalAttention
     from regard.layers.local import LocalAttention
     from regard.layers.multihead import MultiHeadAttention
     from regard.layers.names import (
@@ -27,8 +29,11 @@ if TYPE_CHECKING:
         SoftAttention,
     )
     from regard.layers.non_local import NonLocalAttention
+    from regard.layers.penalties import doubly_stochastic
     from regard.layers.pooling import AttentionPooling
     from regard.layers.positions import Alibi, Rotary, T5Relative
+    from regard.layers.reinforce import Reinforce
+    from regard.layers.sparse import SparseAttention
     from regard.layers.spatial import QueriedSpatialAttention, SpatialAttention
     from regard.layers.temporal import TemporalAttention
     from regard.layers.torch_masks import torch_masks
@@ -40,6 +45,8 @@ _HOMES = {
     "dot": ("DotAttention", "GeneralAttention"),
     "dual_stage": ("DualStageAttention",),
     "gates": ("Cbam", "CbamChannelGate", "CbamSpatialGate", "EfficientChannelAttention", "SqueezeExcitation"),
+    "hard": ("HardAttention",),
+    "hierarchical": ("HierarchicalAttention",),
     "local": ("LocalAttention",),
     "multihead": ("MultiHeadAttention",),
     "names": (
@@ -51,8 +58,11 @@ _HOMES = {
         "SoftAttention",
     ),
     "non_local": ("NonLocalAttention",),
+    "penalties": ("doubly_stochastic",),
     "pooling": ("AttentionPooling",),
     "positions": ("Alibi", "Rotary", "T5Relative"),
+    "reinforce": ("Reinforce",),
+    "sparse": ("SparseAttention",),
     "spatial": ("QueriedSpatialAttention", "SpatialAttention"),
     "temporal": ("TemporalAttention",),
     "torch_masks": ("torch_masks",),
@@ -75,20 +85,25 @@ __all__ = [
     "EfficientChannelAttention",
     "GeneralAttention",
     "GlobalAttention",
+    "HardAttention",
+    "HierarchicalAttention",
     "LocalAttention",
     "MaskedSelfAttention",
     "MultiHeadAttention",
     "NonLocalAttention",
     "ParallelCoAttention",
     "QueriedSpatialAttention",
+    "Reinforce",
     "Rotary",
     "ScaledDotProductAttention",
     "SelfAttention",
     "SoftAttention",
+    "SparseAttention",
     "SpatialAttention",
     "SqueezeExcitation",
     "T5Relative",
     "TemporalAttention",
+    "doubly_stochastic",
     "torch_masks",
 ]
 

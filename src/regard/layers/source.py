@@ -16,9 +16,12 @@ from regard.attend import attend, attend_with_weights
 from regard.equation.biases import Bias
 from regard.equation.mask import Mask
 from regard.equation.masks import as_mask, dense
+from regard.equation.normalisers import Normaliser, Softmax
 from regard.equation.prepare import Keys
 from regard.equation.reference import Attended
 from regard.equation.scores import Score
+
+_SOFTMAX = Softmax()
 
 
 class Memory(NamedTuple):
@@ -43,7 +46,7 @@ class Memory(NamedTuple):
 class Focus(NamedTuple):
     """What a mechanism adds to the padding mask: which pairs may attend, and a factor on the weights."""
 
-    allowed: Tensor | None = None  # (B, 1, Tq, Tk) bool
+    allowed: Mask | Tensor | None = None  # a rule, or (B, 1, Tq, Tk) bool
     after: Bias | None = None
 
 
@@ -57,6 +60,10 @@ class SourceAttention(nn.Module):
     def focus(self, query: Tensor, memory: Memory, position: Tensor | None) -> Focus:
         """Where the mechanism looks at all; everywhere unless it says otherwise."""
         return Focus()
+
+    def normaliser(self) -> Normaliser:
+        """What turns scores into weights; softmax unless the mechanism says otherwise."""
+        return _SOFTMAX
 
     def prepare(
         self,
@@ -141,8 +148,8 @@ class SourceAttention(nn.Module):
         focus = self.focus(query, memory, position)
         mask = None if mask is None else as_mask(mask)
         if focus.allowed is not None:
-            mask = dense(focus.allowed) if mask is None else mask & dense(focus.allowed)
-        return memory, {"mask": mask, "after": focus.after}
+            mask = as_mask(focus.allowed) if mask is None else mask & as_mask(focus.allowed)
+        return memory, {"mask": mask, "after": focus.after, "normalise": self.normaliser()}
 
 
 def checked_lengths(lengths: Tensor, batch: int, device: torch.device) -> Tensor:
