@@ -28,7 +28,7 @@ from regard.equation.reference import Attended
 from regard.equation.scores import Dot
 from regard.layers.hidden import blank, harmless, hides_whole_positions, unread
 from regard.layers.positions import Positions
-from regard.layers.source import Memory, checked_lengths, refuse_with_memory
+from regard.layers.source import Memory, check_kind, checked_lengths, refuse_with_memory
 from regard.layers.stacked import Stacked
 
 _DOT = Dot()
@@ -166,8 +166,9 @@ class MultiHeadAttention(nn.Module):
         Raises ValueError for shapes that do not fit, and where positions count but `after` has padding in the middle.
         """
         values = states if values is None else values
-        _check(states, "memory", self.key_features)
-        _check(values, "values", self.value_features)
+        self._check("memory", states, self.key_features)
+        if values is not states:
+            self._check("values", values, self.value_features)
         batch, time, _ = states.shape
         if values.shape[:2] != (batch, time):
             raise ValueError(f"values: expected ({batch}, {time}, features), as memory, got {tuple(values.shape)}")
@@ -278,7 +279,7 @@ class MultiHeadAttention(nn.Module):
         """
         if x.dim() != 2 or sum(lengths) != x.shape[0]:
             raise ValueError(f"x: expected ({sum(lengths)}, features), the sum of lengths, got {tuple(x.shape)}")
-        _check(x[None], "x", self.features)
+        self._check("x", x[None], self.features)
         if not len(lengths):
             return self._join(self._project(x[None])[2].new_zeros(1, self.heads, 0, self.value_width), None)[0]
         parts = self._parts(mask, bias)
@@ -297,7 +298,7 @@ class MultiHeadAttention(nn.Module):
         bias: Bias | Tensor | None,
     ) -> _Asked:
         """Checks, padding made harmless, projections, positions."""
-        _check(query, "query", self.features)
+        self._check("query", query, self.features)
         parts = self._parts(mask, bias)
         if memory is None:
             return self._aim_at_itself(query, lengths, values, parts)
@@ -386,6 +387,12 @@ class MultiHeadAttention(nn.Module):
             (k,), (v,) = self.joint(keys, 1, 2), self.joint(values, 2, 3)
         return _heads(k, self.key_heads, self.width), _heads(v, self.key_heads, self.value_width)
 
+    def _check(self, name: str, x: Tensor, features: int) -> None:
+        if not isinstance(x, Tensor) or x.dim() != 3 or x.shape[2] != features:
+            got = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else repr(x)
+            raise ValueError(f"{name}: expected (batch, time, {features} features), got {got}")
+        check_kind(name, x, (self.query if self.joint is None else self.joint).weight)
+
     def _turned(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         return (q, k) if self.positions is None else (self.positions.turn(q, 0), self.positions.turn(k, 0))
 
@@ -406,12 +413,6 @@ def _blanked(unread: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tens
     """Both with zeros where nobody reads; still one tensor where they are one."""
     blanked = blank(keys, unread)
     return blanked, blanked if values is keys else blank(values, unread)
-
-
-def _check(x: Tensor, name: str, features: int) -> None:
-    if not isinstance(x, Tensor) or x.dim() != 3 or x.shape[2] != features:
-        got = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else repr(x)
-        raise ValueError(f"{name}: expected (batch, time, {features} features), got {got}")
 
 
 def _check_sizes(features: int, heads: int, key_heads: int, head_features: int | None) -> None:

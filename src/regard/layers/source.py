@@ -17,6 +17,7 @@ from regard.equation.biases import Bias
 from regard.equation.mask import Mask
 from regard.equation.masks import as_mask, dense
 from regard.equation.normalisers import Normaliser, Softmax
+from regard.equation.precision import autocast
 from regard.equation.prepare import Keys
 from regard.equation.reference import Attended
 from regard.equation.scores import Score
@@ -80,14 +81,17 @@ class SourceAttention(nn.Module):
         if states.dim() != 3:
             raise ValueError(f"states: expected (batch, source, features), got shape {tuple(states.shape)}")
         batch, width, _ = states.shape
+        score = self.score()
         values = states if values is None else values
+        for tensor in score.tensors[:1]:
+            check_kind("states", states, tensor)
         if values.shape[:-1] != (batch, width):
             raise ValueError(f"values: expected ({batch}, {width}, features), as states, got {tuple(values.shape)}")
         if lengths is None:
             lengths = torch.full((batch,), width, device=states.device)
         lengths = checked_lengths(lengths, batch, states.device)
         within = torch.arange(width, device=states.device) < lengths[:, None]
-        return Memory(self.score().prepare(states[:, None], values[:, None], dense(within[:, None, None])), lengths)
+        return Memory(score.prepare(states[:, None], values[:, None], dense(within[:, None, None])), lengths)
 
     def forward(
         self,
@@ -158,6 +162,14 @@ def checked_lengths(lengths: Tensor, batch: int, device: torch.device) -> Tensor
         shape = f"{lengths.dtype} of shape {tuple(lengths.shape)}" if isinstance(lengths, Tensor) else repr(lengths)
         raise ValueError(f"lengths: expected {batch} whole numbers, one a batch row, in a tensor, got {shape}")
     return lengths.to(device)
+
+
+def check_kind(name: str, x: Tensor, own: Tensor) -> None:
+    """Raise ValueError unless x can be multiplied by a layer's `own` parameter: its dtype and device."""
+    if x.device != own.device:
+        raise ValueError(f"{name}: expected on {own.device}, where the layer is, got on {x.device}")
+    if x.dtype != own.dtype and not (autocast(x.device) and x.is_floating_point()):
+        raise ValueError(f"{name}: expected {own.dtype}, as the layer has, got {x.dtype}")
 
 
 def refuse_with_memory(**given: object) -> None:
