@@ -28,11 +28,11 @@ from regard.decoding.sampling import sample
 from regard.decoding.unknown import replace_unknown
 from regard.errors import UserError
 from regard.folder import TOKENIZER, WEIGHTS, read_config, read_weights
+from regard.machine.progress import Progress
+from regard.machine.workers import Workers
 from regard.models.seq2seq import Seq2Seq
 from regard.observe.words import merge_pieces
-from regard.progress import Progress
 from regard.shipped import find
-from regard.workers import Workers
 
 AT_ONCE = 2_000  # lines read before they are translated, so that a long file needs little memory
 A_WORKER = 500  # lines a process gets at a time: enough to sort by length, few enough that all end together

@@ -174,7 +174,7 @@ def _default_model() -> str:
 
 
 def _load(models: list[str], precision: str) -> Translator:
-    from regard.memory import keep_freed_memory
+    from regard.machine.memory import keep_freed_memory
     from regard.translator import load
 
     keep_freed_memory()

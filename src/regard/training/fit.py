@@ -16,7 +16,7 @@ from regard.data.pairs import Pairs
 from regard.data.tokenizer import Tokenizer
 from regard.errors import UserError
 from regard.folder import ORIGIN, TRAINING, read_config, refuse_existing, sweep, write_config, write_origin
-from regard.memory import keep_freed_memory
+from regard.machine.memory import keep_freed_memory
 from regard.models.seq2seq import Seq2Seq
 from regard.training.finish import average_last
 from regard.training.interrupt import StopOnInterrupt

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from regard.errors import UserError
-from regard.workers import Workers
+from regard.machine.workers import Workers
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ SCRIPT = """
 import sys
 sys.path.insert(0, {folder!r})
 import test_workers as t
-from regard.workers import Workers
+from regard.machine.workers import Workers
 if __name__ == "__main__":
     with Workers(2, int, ("100",)) as pool:
         {body}

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Self, cast
 import torch
 
 from regard.errors import UserError
-from regard.memory import keep_freed_memory
+from regard.machine.memory import keep_freed_memory
 
 
 class _Worker(NamedTuple):
