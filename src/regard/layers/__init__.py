@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from regard.layers.hard import HardAttention
     from regard.layers.hierarchical import HierarchicalAttention
     from regard.layers.local import LocalAttention
+    from regard.layers.memory import MemoryAttention
     from regard.layers.multihead import MultiHeadAttention
     from regard.layers.names import (
         CrossAttention,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from regard.layers.reinforce import Reinforce
     from regard.layers.sparse import SparseAttention
     from regard.layers.spatial import QueriedSpatialAttention, SpatialAttention
+    from regard.layers.store import Store
     from regard.layers.temporal import TemporalAttention
     from regard.layers.torch_masks import torch_masks
 
@@ -48,6 +50,7 @@ _HOMES = {
     "hard": ("HardAttention",),
     "hierarchical": ("HierarchicalAttention",),
     "local": ("LocalAttention",),
+    "memory": ("MemoryAttention",),
     "multihead": ("MultiHeadAttention",),
     "names": (
         "CrossAttention",
@@ -64,6 +67,7 @@ _HOMES = {
     "reinforce": ("Reinforce",),
     "sparse": ("SparseAttention",),
     "spatial": ("QueriedSpatialAttention", "SpatialAttention"),
+    "store": ("Store",),
     "temporal": ("TemporalAttention",),
     "torch_masks": ("torch_masks",),
 }
@@ -89,6 +93,7 @@ __all__ = [
     "HierarchicalAttention",
     "LocalAttention",
     "MaskedSelfAttention",
+    "MemoryAttention",
     "MultiHeadAttention",
     "NonLocalAttention",
     "ParallelCoAttention",
@@ -101,6 +106,7 @@ __all__ = [
     "SparseAttention",
     "SpatialAttention",
     "SqueezeExcitation",
+    "Store",
     "T5Relative",
     "TemporalAttention",
     "doubly_stochastic",
