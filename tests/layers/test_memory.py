@@ -197,3 +197,15 @@ def test_what_does_not_fit_is_named():
         layer(query, store, LENGTHS)
     with pytest.raises(ValueError, match="more than one hop adds what was read to the query, so expected 6 features"):
         layer(query, layer.write(states, values=torch.randn(B, S, 4)))
+    with pytest.raises(
+        ValueError, match=r"query: expected torch.float32 on cpu, as the store, got torch.float64 on cpu"
+    ):
+        layer(query.double(), store)
+    with pytest.raises(
+        ValueError, match=r"states: expected torch.float32 on cpu, as in the store that it follows, got"
+    ):
+        layer.write(states.half(), after=store)
+    with pytest.raises(
+        ValueError, match=r"states: expected .* on cpu, as in the store that it follows, got .* on meta"
+    ):
+        layer.write(states.to("meta"), after=store)

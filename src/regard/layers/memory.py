@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from regard.attend import attend, attend_with_weights
 from regard.equation.masks import dense, padding
+from regard.equation.precision import autocast
 from regard.equation.scores import Dot
 from regard.layers.nearest import Index, best_slots
 from regard.layers.source import checked_lengths, refuse_with_memory
@@ -147,6 +148,11 @@ class MemoryAttention(nn.Module):
         if query.shape[::2] != store.keys.shape[::2]:
             batch, _, features = store.keys.shape
             raise ValueError(f"query: expected ({batch}, steps, {features}), as the store, got {tuple(query.shape)}")
+        if query.device != store.keys.device or not (query.dtype == store.keys.dtype or autocast(query.device)):
+            raise ValueError(
+                f"query: expected {store.keys.dtype} on {store.keys.device}, as the store, got {query.dtype} on "
+                f"{query.device}"
+            )
         if self.hops > 1 and store.values.shape[2] != query.shape[2]:
             raise ValueError(
                 f"values: more than one hop adds what was read to the query, so expected {query.shape[2]} features, "

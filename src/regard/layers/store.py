@@ -30,6 +30,11 @@ class Store(NamedTuple):
                     f"{name}: expected ({old.shape[0]}, time, {old.shape[2]}), as in the store that it follows, got "
                     f"{tuple(more.shape)}"
                 )
+            if old.dtype != more.dtype or old.device != more.device:
+                raise ValueError(
+                    f"{name}: expected {old.dtype} on {old.device}, as in the store that it follows, got {more.dtype} "
+                    f"on {more.device}"
+                )
         width = self.slots + new.slots
         slot = torch.arange(width, device=self.keys.device)
         old = self.lengths[:, None]
