@@ -4,6 +4,7 @@ import keras
 import pytest
 import torch
 from cases import Case, must_hold
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from regard.layers import AdditiveAttention, DotAttention, GeneralAttention, LocalAttention
 
@@ -50,9 +51,19 @@ def plainly(layer, query, states, lengths):
         e = query @ layer.key(states).mT
     else:
         e = query @ states.mT
-    return (
-        torch.softmax(e.masked_fill(torch.arange(states.shape[1]) >= lengths[:, None, None], -torch.inf), -1) @ states
-    )
+    hidden = torch.arange(states.shape[1]) >= lengths[:, None, None]
+    after = 1.0
+    if isinstance(layer, LocalAttention):
+        if layer.place is None:
+            p = torch.arange(query.shape[1])[None]
+        else:
+            inner, outer = layer.place[0].weight, layer.place[2].weight
+            p = lengths[:, None] * torch.sigmoid((torch.tanh(query @ inner.T) @ outer.T)[..., 0])
+            after = torch.exp(-2 * ((torch.arange(states.shape[1]) - p[..., None]) / layer.window) ** 2)
+        hidden = hidden | ((torch.arange(states.shape[1]) - p[..., None]).abs() > layer.window)
+    empty = hidden.all(-1, keepdim=True)
+    alpha = torch.softmax(e.masked_fill(hidden & ~empty, -torch.inf), -1).masked_fill(empty, 0) * after
+    return alpha @ states
 
 
 test_what_must_hold = must_hold(
@@ -60,7 +71,7 @@ test_what_must_hold = must_hold(
         name: Case(
             lambda name=name: layers()[name],
             draw(Q if name == "dot" else K),
-            None if name.startswith("local") else plainly,  # these have oracles of their own below
+            plainly,
             lengths=2,
             padded=(1,),
         )
@@ -138,26 +149,41 @@ def test_dot_and_general_equal_keras():
         torch.testing.assert_close(layer(query, ours, LENGTHS), wanted, rtol=1e-5, atol=1e-5)
 
 
-def test_local_m_is_general_attention_with_the_other_positions_masked():
-    layer = LocalAttention(Q, K, 2).double()
-    query, states = inputs(layer)
-    e = torch.einsum("btq,qk,bsk->bts", query, layer.key.weight, states)
-    seen = (torch.arange(S) - torch.arange(T)[:, None]).abs() <= 2
-    seen = seen & (torch.arange(S) < LENGTHS[:, None, None])
-    alpha = torch.softmax(e.masked_fill(~seen, -torch.inf), -1).nan_to_num(0.0)
-    torch.testing.assert_close(layer.weights(query, states, LENGTHS), alpha)
+class Largest(TorchDispatchMode):
+    """The most numbers that any tensor held."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):
+        result = function(*arguments, **(named or {}))
+        for x in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(x, torch.Tensor):
+                self.numbers = max(self.numbers, x.untyped_storage().nbytes() // x.itemsize)
+        return result
 
 
-def test_local_p_looks_where_the_query_says_with_a_gaussian():
-    layer = LocalAttention(Q, K, 2, predictive=True).double()
-    query, states = inputs(layer)
-    inner, outer = layer.place[0].weight, layer.place[2].weight
-    p = LENGTHS[:, None] * torch.sigmoid((torch.tanh(query @ inner.T) @ outer.T)[..., 0])
-    distance = torch.arange(S) - p[..., None]
-    e = torch.einsum("btq,qk,bsk->bts", query, layer.key.weight, states)
-    seen = (distance.abs() <= 2) & (torch.arange(S) < LENGTHS[:, None, None])
-    alpha = torch.softmax(e.masked_fill(~seen, -torch.inf), -1).nan_to_num(0.0) * torch.exp(-(distance**2) / 2)
-    torch.testing.assert_close(layer.weights(query, states, LENGTHS), alpha)
+@pytest.mark.parametrize("predictive", [False, True])
+def test_local_attention_over_a_long_source_builds_nothing_that_grows_with_its_square(predictive):
+    layer, largest = LocalAttention(Q, K, 2, predictive=predictive), []
+    for time in (500, 1000):
+        query, states = torch.randn(1, time, Q, requires_grad=True), torch.randn(1, time, K, requires_grad=True)
+        with Largest() as found:
+            layer(query, states).sum().backward()
+        largest.append(found.numbers)
+    assert largest[1] == 2 * largest[0]
+    assert largest[1] <= 1000 * 5 * 2 * max(Q, K)
+
+
+@pytest.mark.parametrize("predictive", [False, True])
+def test_local_attention_gives_one_number_in_its_window_and_over_all_positions(predictive):
+    layer = LocalAttention(Q, K, 2, predictive=predictive).double()
+    query, states, lengths = torch.randn(B, 60, Q).double(), torch.randn(B, 60, K).double(), torch.tensor([60, 33, 1])
+    everywhere = torch.ones(60, 60, dtype=torch.bool)
+    for position in (None, torch.randint(0, 70, (B, 60))):
+        windowed = layer(query, states, lengths, position=position)
+        torch.testing.assert_close(windowed, layer(query, states, lengths, mask=everywhere, position=position))
+        alpha = layer.weights(query, states, lengths, position=position)
+        torch.testing.assert_close(windowed, alpha @ states)
 
 
 def test_local_attention_wants_a_window():
