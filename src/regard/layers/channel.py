@@ -62,7 +62,7 @@ class ChannelAttention(nn.Module):
         return attend_with_weights(nobody(maps), maps, maps, score=asks_alone(self.u, self.key))
 
     def _maps(self, grid: Tensor, mask: Tensor | None) -> Float[Tensor, "batch 1 channels positions"]:
-        maps = flat(grid, mask)[0].mT[:, None]
+        maps = flat(grid, mask, self.u)[0].mT[:, None]
         if maps.shape[3] != self.key.in_features:
             raise ValueError(
                 f"grid: expected maps of {self.key.in_features} positions, got {maps.shape[3]}: {tuple(grid.shape)}"

@@ -16,7 +16,7 @@ from regard.equation.mask import Mask
 from regard.equation.reference import Attended
 from regard.equation.scores import Dot
 from regard.layers.additive import AdditiveAttention
-from regard.layers.padding import Within, both_within, hidden, keys_within, sequence, within
+from regard.layers.padding import Within, both_within, fits, hidden, keys_within, sequence, within
 from regard.layers.pooling import AttentionPooling
 
 
@@ -85,6 +85,7 @@ class CoAttention(nn.Module):
     ) -> tuple[Tensor, Tensor, Mask | None, Mask | None]:
         first, of_first = _clean("first", first, first_lengths)
         second, of_second = _clean("second", second, second_lengths)
+        fits(second, "second", first, "first")
         if first.shape[::2] != second.shape[::2]:
             raise ValueError(
                 f"second: expected {first.shape[0]} batch rows and {first.shape[2]} features, as first has, got shape "
@@ -136,8 +137,8 @@ class ParallelCoAttention(nn.Module):
         second_lengths: Within | None = None,
     ) -> tuple[Attended, Attended]:
         """Context, weights, scores and log-sum-exp of both sums, each with head and query axes of size 1."""
-        v, of_first = _clean("first", first, first_lengths, self.affinity.in_features)
-        q, of_second = _clean("second", second, second_lengths, self.affinity.out_features)
+        v, of_first = _clean("first", first, first_lengths, self.first.weight)
+        q, of_second = _clean("second", second, second_lengths, self.second.weight)
         _same_rows(v, q)
         affinity = torch.tanh(q @ self.affinity(v).mT)  # (B, T, N); 0 where a side is padding, for its states are 0
         to_v, to_q = self.first(v), self.second(q)
@@ -194,8 +195,8 @@ class AlternatingCoAttention(nn.Module):
         second_lengths: Within | None = None,
     ) -> tuple[Attended, Attended]:
         """Context, weights, scores and log-sum-exp of the second and third sum, with head and query axes of size 1."""
-        v, of_first = _clean("first", first, first_lengths, self.over_first.key.in_features)
-        q, of_second = _clean("second", second, second_lengths, self.over_second.key.in_features)
+        v, of_first = _clean("first", first, first_lengths, self.over_first.key.weight)
+        q, of_second = _clean("second", second, second_lengths, self.over_second.key.weight)
         _same_rows(v, q)
         s = self.summary(q, None if second_lengths is None else of_second)
         found_first = _asked(self.over_first, s, v, None if first_lengths is None else keys_within(of_first))
@@ -216,11 +217,13 @@ class AlternatingCoAttention(nn.Module):
         return Pair(*(x.scores[:, 0, 0] for x in self.attended(*arguments, **named)))
 
 
-def _clean(name: str, states: Tensor, lengths: Tensor | None, features: int | None = None) -> tuple[Tensor, Tensor]:
-    """The states with zeros for padding, and which positions count."""
-    counts = within(lengths, *sequence(states, name), name=f"{name}_lengths")
-    if features not in (None, states.shape[2]):
-        raise ValueError(f"{name}: expected {features} features, got {states.shape[2]}")
+def _clean(
+    name: str, states: Tensor, lengths: Tensor | None, projection: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The states with zeros for padding, and which positions count; `projection` is the matrix they will meet."""
+    counts = within(lengths, *sequence(states, name, projection), name=f"{name}_lengths")
+    if projection is not None and projection.shape[1] != states.shape[2]:
+        raise ValueError(f"{name}: expected {projection.shape[1]} features, got {states.shape[2]}")
     return (states if lengths is None else hidden(states, counts)), counts
 
 

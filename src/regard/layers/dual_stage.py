@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from regard.layers.additive import AdditiveAttention
+from regard.layers.padding import fits
 
 
 class DualStage(NamedTuple):
@@ -58,6 +59,8 @@ class DualStageAttention(nn.Module):
 
     def attended(self, driving: Float[Tensor, "batch time series"], history: Float[Tensor, "batch past"]) -> DualStage:
         """The forecast, with the weights of both stages."""
+        fits(driving, "driving", self.feed.weight)
+        fits(history, "history", self.feed.weight)
         if driving.dim() != 3 or driving.shape[1:] != (self.window, self.series):
             raise ValueError(
                 f"driving: expected (batch, {self.window} steps, {self.series} series), got {tuple(driving.shape)}"

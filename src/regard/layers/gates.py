@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from regard.equation.precision import full
 from regard.layers.grid import flat, unflat
+from regard.layers.padding import fits
 
 
 class ChannelGate(nn.Module):
@@ -50,7 +51,7 @@ class ChannelGate(nn.Module):
         return full(self.judge(*self._flat(grid, mask)))
 
     def _flat(self, grid: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        states, counts = flat(grid, mask)
+        states, counts = flat(grid, mask, next(self.parameters()))
         if states.shape[2] != self.channels:
             raise ValueError(f"grid: expected {self.channels} channels, got {states.shape[2]}")
         return states, counts
@@ -150,6 +151,7 @@ class CbamSpatialGate(nn.Module):
         return self._judge(self._clean(grid, mask))[:, 0]
 
     def _clean(self, grid: Tensor, mask: Tensor | None) -> Tensor:
+        fits(grid, "grid", self.conv.weight)
         if grid.dim() != 4:
             raise ValueError(f"grid: expected (batch, channels, height, width), got shape {tuple(grid.shape)}")
         return grid if mask is None else unflat(flat(grid, mask)[0], grid)

@@ -10,16 +10,20 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from regard.layers.padding import hidden
+from regard.layers.padding import fits, hidden
 
 
 def flat(
-    grid: Float[Tensor, "batch channels *grid"], mask: Bool[Tensor, "batch *grid"] | None = None
+    grid: Float[Tensor, "batch channels *grid"],
+    mask: Bool[Tensor, "batch *grid"] | None = None,
+    layer: Tensor | None = None,
 ) -> tuple[Float[Tensor, "batch positions channels"], Bool[Tensor, "batch positions"] | None]:
     """The grid's positions in one row, with zeros where `mask` is False, and the mask likewise.
 
-    Raises ValueError unless there are channels and a grid, and a mask of the grid's size.
+    Raises ValueError unless there are channels and a grid, in the format of `layer`, a parameter, where given, and a
+    mask of the grid's size.
     """
+    fits(grid, "grid", layer)
     if grid.dim() < 3:
         raise ValueError(f"grid: expected (batch, channels, height, width), got shape {tuple(grid.shape)}")
     batch, channels, *sizes = grid.shape

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from regard.equation.reference import Attended
-from regard.layers.padding import hidden, within
+from regard.layers.padding import fits, hidden, within
 from regard.layers.pooling import AttentionPooling
 
 
@@ -103,6 +103,7 @@ class HierarchicalAttention(nn.Module):
     def _counts(self, states: Tensor, lengths: Sequence[Tensor] | None) -> list[Tensor]:
         """For each level, the outermost first, which parts are there."""
         depth = len(self.levels)
+        fits(states, "states", next(self.parameters()))
         if states.dim() != depth + 2:
             raise ValueError(
                 f"states: expected (batch, {'time, ' * depth}features), a time for each of {depth} levels, got shape "

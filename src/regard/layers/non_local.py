@@ -56,7 +56,7 @@ class NonLocalAttention(nn.Module):
         return self.attended(*arguments, **named).scores[:, 0]
 
     def _call(self, grid: Tensor, mask: Tensor | None) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor], dict]:
-        states, counts = flat(grid, mask)
+        states, counts = flat(grid, mask, self.query.weight)
         if states.shape[2] != self.query.in_features:
             raise ValueError(f"grid: expected {self.query.in_features} channels, got {states.shape[2]}")
         q, k, v = self.query(states)[:, None], self.key(states)[:, None], self.value(states)[:, None]

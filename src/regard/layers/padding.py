@@ -1,4 +1,4 @@
-"""What is padding: lengths or flags, checked, and the padding made harmless before anything is computed.
+"""What comes in: its format checked, and its padding, told by lengths or flags, made harmless before all else.
 
 Layers that project their input by themselves hide its padding first: 0 · NaN is NaN, forward and backward.
 """
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from regard.equation.mask import Mask
 from regard.equation.masks import dense
+from regard.equation.precision import autocast
 
 Within = Int[Tensor, " batch"] | Bool[Tensor, "batch time"]
 """How many positions of each batch row count, from the first on; or which ones do (True)."""
@@ -44,8 +45,22 @@ def both_within(queries: Tensor, keys: Tensor) -> Mask:
     return dense(queries[:, None, :, None]) & keys_within(keys)
 
 
-def sequence(states: Tensor, name: str = "states") -> tuple[int, int, torch.device]:
+def fits(x: Tensor, name: str, other: Tensor | None = None, whose: str = "the layer") -> None:
+    """Raise ValueError unless x is in floating point and, where it meets another tensor, of its dtype and device."""
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        got = x.dtype if isinstance(x, Tensor) else repr(x)
+        raise ValueError(f"{name}: expected a tensor in floating point, got {got}")
+    if other is None:
+        return
+    if x.device != other.device:
+        raise ValueError(f"{name}: expected on {other.device}, where {whose} is, got on {x.device}")
+    if x.dtype != other.dtype and not autocast(x.device):
+        raise ValueError(f"{name}: expected {other.dtype}, as {whose} has, got {x.dtype}")
+
+
+def sequence(states: Tensor, name: str = "states", layer: Tensor | None = None) -> tuple[int, int, torch.device]:
     """Batch, time and device of (batch, time, features); raises ValueError for anything else."""
+    fits(states, name, layer)
     if states.dim() != 3:
         raise ValueError(f"{name}: expected (batch, time, features), got shape {tuple(states.shape)}")
     return states.shape[0], states.shape[1], states.device

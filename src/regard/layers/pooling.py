@@ -49,7 +49,7 @@ class AttentionPooling(nn.Module):
         return self.attended(*arguments, **named).scores[:, 0, 0]
 
     def _call(self, states: Tensor, lengths: Tensor | None) -> tuple[tuple[Tensor, Tensor, Tensor], dict]:
-        batch, time, device = sequence(states)
+        batch, time, device = sequence(states, layer=self.u)
         mask = None
         if lengths is not None:
             counts = within(lengths, batch, time, device)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from regard.attend import attend, attend_with_weights
 from regard.equation.reference import Attended
 from regard.equation.scores import Dot
-from regard.layers.padding import Within, both_within, hidden, keys_within, within
+from regard.layers.padding import Within, both_within, fits, hidden, keys_within, within
 
 
 class TemporalAttention(nn.Module):
@@ -74,12 +74,15 @@ class TemporalAttention(nn.Module):
         return found if query is None else found[:, 0]
 
     def _call(self, states: Tensor, lengths: Tensor | None, query: Tensor | None) -> tuple:
+        fits(states, "states")
         if states.dim() not in (3, 5):
             raise ValueError(
                 f"states: expected (batch, time, features) or (batch, time, channel, height, width), got shape "
                 f"{tuple(states.shape)}"
             )
         batch, time, *step = states.shape
+        if query is not None:
+            fits(query, "query", states, "states")
         if query is not None and query.shape != (batch, *step):
             raise ValueError(f"query: expected one step {(batch, *step)} a batch row, got shape {tuple(query.shape)}")
         numbers = math.prod(step)
