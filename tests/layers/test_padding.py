@@ -71,9 +71,9 @@ def test_another_format_or_device_than_the_layer_is_named(layer, name, given):
 
 
 def test_what_meets_must_be_alike():
-    with pytest.raises(ValueError, match="second: expected torch.float32, as first has, got torch.float64"):
+    with pytest.raises(ValueError, match=r"second: expected torch.float32, as first has, got torch.float64"):
         CoAttention()(PAIR[0], PAIR[1].double())
-    with pytest.raises(ValueError, match="query: expected torch.float32, as states has, got torch.float64"):
+    with pytest.raises(ValueError, match=r"query: expected torch.float32, as states has, got torch.float64"):
         TemporalAttention()(STATES, query=STATES[:, 0].double())
 
 
