@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from regard.kernels.plan import kernel
     from regard.layers import (
         AdditiveAttention,
+        ChannelAttention,
+        CoAttention,
         CrossAttention,
         DotAttention,
         GeneralAttention,
         GlobalAttention,
         HardAttention,
+        HierarchicalAttention,
         LocalAttention,
         MaskedSelfAttention,
         MemoryAttention,
@@ -35,7 +38,10 @@ if TYPE_CHECKING:
         SelfAttention,
         SoftAttention,
         SparseAttention,
+        SpatialAttention,
+        TemporalAttention,
     )
+    from regard.models.han import HAN
     from regard.translator import load
 
 _HOMES = {
@@ -50,11 +56,14 @@ _HOMES = {
     "regard.kernels.plan": ("kernel",),
     "regard.layers": (
         "AdditiveAttention",
+        "ChannelAttention",
+        "CoAttention",
         "CrossAttention",
         "DotAttention",
         "GeneralAttention",
         "GlobalAttention",
         "HardAttention",
+        "HierarchicalAttention",
         "LocalAttention",
         "MaskedSelfAttention",
         "MemoryAttention",
@@ -63,15 +72,21 @@ _HOMES = {
         "SelfAttention",
         "SoftAttention",
         "SparseAttention",
+        "SpatialAttention",
+        "TemporalAttention",
     ),
+    "regard.models.han": ("HAN",),
     "regard.translator": ("load",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "HAN",
     "Additive",
     "AdditiveAttention",
     "Attended",
+    "ChannelAttention",
+    "CoAttention",
     "Cosine",
     "CrossAttention",
     "Dot",
@@ -83,6 +98,7 @@ __all__ = [
     "Gumbel",
     "Hard",
     "HardAttention",
+    "HierarchicalAttention",
     "Keys",
     "LocalAttention",
     "MaskedSelfAttention",
@@ -92,6 +108,8 @@ __all__ = [
     "SelfAttention",
     "SoftAttention",
     "SparseAttention",
+    "SpatialAttention",
+    "TemporalAttention",
     "TopK",
     "__version__",
     "alibi",
