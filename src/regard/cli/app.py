@@ -22,8 +22,8 @@ app = typer.Typer(
     name="regard",
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog='Start with [bold]regard translate --show "I love deep learning"[/bold]; [bold]regard demo[/bold] trains two '
-    "and compares them; [bold]regard train pairs.tsv[/bold] learns from your own sentence pairs.",
+    epilog='Start with [bold]regard translate --show "I love deep learning"[/bold]; [bold]regard demo[/bold] trains '
+    "two and compares them; [bold]regard train pairs.tsv[/bold] learns from your own sentence pairs.",
     rich_markup_mode="rich",
 )
 for command in (demo.demo, train.train, translate.translate, evaluate.evaluate, compare.compare, align.align):
