@@ -248,7 +248,7 @@ REFUSED = {
     ),
     r"after: expected a tensor or a rule such as .*, got 3.0": lambda: attend(Q, K, V, after=3.0),
     r"after: expected a shape that .*, got \(1, 1, 2, 5\)": lambda: attend(Q, K, V, after=torch.ones(2, 5)),
-    r"normalise: expected one of softmax, got 'soft'": lambda: attend(Q, K, V, normalise="soft"),
+    r"normalise: expected one of entmax, .*, softmax, sparsemax, got 'soft'": lambda: attend(Q, K, V, normalise="soft"),
     r"padding: expected one of lengths per batch row, 2, got 3": lambda: attend(Q, K, V, mask=padding([1, 2, 3])),
 }
 
