@@ -114,7 +114,7 @@ def test_wrong_shapes_are_named(layer):
     with pytest.raises(ValueError, match="lengths: expected 3 whole numbers"):
         layer.prepare(states, torch.tensor([1, 2]))
     if list(layer.parameters()):
-        with pytest.raises(ValueError, match=r"states: expected torch\.float64, as the layer has, got torch\.float32"):
+        with pytest.raises(ValueError, match=r"states: expected torch\.float64, as the layer is, got torch\.float32"):
             layer.prepare(states.float())
     with pytest.raises(ValueError, match="query: expected"):
         layer(query[0], states)

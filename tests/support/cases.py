@@ -241,6 +241,18 @@ def is_copied_and_cast(case: Case) -> None:
         assert all(out.dtype == dtype for out in tensors(moved(*case.arguments(dtype=dtype))))
 
 
+def names_a_wrong_dtype(case: Case) -> None:
+    """One argument in whole numbers, or in another format than the others and the parameters, is a ValueError."""
+    layer, arguments = case.layer(), case.arguments()
+    for i, x in enumerate(arguments):
+        if floats(x):
+            for other in (x.detach().long(), x.detach().float()):
+                if other.is_floating_point() and len([y for y in (*arguments, *layer.parameters()) if floats(y)]) == 1:
+                    continue
+                with pytest.raises(ValueError, match=f"expected.*{other.dtype}"):
+                    layer(*arguments[:i], other, *arguments[i + 1 :])
+
+
 CHECKS: list[tuple[Callable[[Case], None], Any]] = [
     (agrees_with_its_oracle, ()),
     (takes_any_size, ()),
@@ -255,6 +267,7 @@ CHECKS: list[tuple[Callable[[Case], None], Any]] = [
     (exports, pytest.mark.plain),
     (is_saved_and_loaded, ()),
     (is_copied_and_cast, ()),
+    (names_a_wrong_dtype, pytest.mark.plain),
 ]
 
 

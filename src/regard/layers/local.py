@@ -11,7 +11,7 @@ from regard.equation.masks import dense
 from regard.equation.precision import full
 from regard.equation.prepare import Keys
 from regard.layers.dot import GeneralAttention
-from regard.layers.source import Focus, Memory
+from regard.layers.source import Focus, Memory, check_kind
 
 FEW = 4
 """Windows that make a source so short that looking at all of it costs less than picking them out."""
@@ -55,6 +55,7 @@ class LocalAttention(GeneralAttention):
         plain = mask is not None or lengths is not None or values is not None or query.dim() != 3
         if plain or memory.keys.k.shape[2] <= FEW * (2 * self.window + 1):
             return super().forward(query, memory, lengths, values=values, mask=mask, position=position)
+        check_kind("query", query, memory.values, "the memory is")
         return self._windows(query, memory, self._centre(query, memory, position))
 
     def focus(self, query: Tensor, memory: Memory, position: Tensor | None) -> Focus:

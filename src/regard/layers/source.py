@@ -83,8 +83,10 @@ class SourceAttention(nn.Module):
         batch, width, _ = states.shape
         score = self.score()
         values = states if values is None else values
-        for tensor in score.tensors[:1]:
-            check_kind("states", states, tensor)
+        if not states.is_floating_point():
+            raise ValueError(f"states: expected floating point, got {states.dtype}")
+        check_kind("states", states, score.tensors[0] if score.tensors else states)
+        check_kind("values", values, states, "the states are")
         if values.shape[:-1] != (batch, width):
             raise ValueError(f"values: expected ({batch}, {width}, features), as states, got {tuple(values.shape)}")
         if lengths is None:
@@ -149,6 +151,7 @@ class SourceAttention(nn.Module):
             memory = self.prepare(memory, lengths, values=values)
         else:
             refuse_with_memory(lengths=lengths, values=values)
+        check_kind("query", query, memory.values, "the memory is")
         focus = self.focus(query, memory, position)
         mask = None if mask is None else as_mask(mask)
         if focus.allowed is not None:
@@ -164,12 +167,12 @@ def checked_lengths(lengths: Tensor, batch: int, device: torch.device) -> Tensor
     return lengths.to(device)
 
 
-def check_kind(name: str, x: Tensor, own: Tensor) -> None:
-    """Raise ValueError unless x can be multiplied by a layer's `own` parameter: its dtype and device."""
+def check_kind(name: str, x: Tensor, own: Tensor, owner: str = "the layer is") -> None:
+    """Raise ValueError unless x has the dtype (autocast aside) and the device of `own`, a parameter or an input."""
     if x.device != own.device:
-        raise ValueError(f"{name}: expected on {own.device}, where the layer is, got on {x.device}")
+        raise ValueError(f"{name}: expected on {own.device}, where {owner}, got on {x.device}")
     if x.dtype != own.dtype and not (autocast(x.device) and x.is_floating_point()):
-        raise ValueError(f"{name}: expected {own.dtype}, as the layer has, got {x.dtype}")
+        raise ValueError(f"{name}: expected {own.dtype}, as {owner}, got {x.dtype}")
 
 
 def refuse_with_memory(**given: object) -> None:

@@ -14,7 +14,7 @@ from regard.equation.scores import Score
 from regard.layers.grid import flat, unflat
 from regard.layers.padding import keys_within
 from regard.layers.pooling import nobody
-from regard.layers.source import SourceAttention
+from regard.layers.source import SourceAttention, check_kind
 
 
 class Energy(Score):
@@ -128,8 +128,9 @@ class QueriedSpatialAttention(nn.Module):
         states, counts = flat(grid, mask)
         if counts is None:
             counts = torch.ones(states.shape[:2], dtype=torch.bool, device=grid.device)
-        keys = states[:, None]
-        return GridMemory(self.by.score().prepare(keys, keys, keys_within(counts)), tuple(grid.shape[2:]))
+        keys, score = states[:, None], self.by.score()
+        check_kind("grid", grid, score.tensors[0] if score.tensors else states)
+        return GridMemory(score.prepare(keys, keys, keys_within(counts)), tuple(grid.shape[2:]))
 
     def forward(
         self,
