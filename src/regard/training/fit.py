@@ -15,12 +15,23 @@ from regard.data.batches import BatchStream
 from regard.data.pairs import Pairs
 from regard.data.tokenizer import Tokenizer
 from regard.errors import UserError
-from regard.folder import ORIGIN, TRAINING, read_config, refuse_existing, sweep, write_config, write_origin
+from regard.folder import (
+    ORIGIN,
+    TOKENIZER,
+    TRAINING,
+    read_config,
+    read_weights,
+    refuse_existing,
+    sweep,
+    write,
+    write_config,
+    write_origin,
+)
 from regard.machine.memory import keep_freed_memory
 from regard.models.seq2seq import Seq2Seq
 from regard.training.finish import average_last
 from regard.training.interrupt import StopOnInterrupt
-from regard.training.module import Translation, moved
+from regard.training.module import Objective, Translation, moved
 from regard.training.prepare import Data, hold_out, tokenizer_of
 from regard.training.progress import TrainingProgress
 from regard.training.slots import Slots
@@ -61,23 +72,32 @@ def fit(
     quiet: bool = False,
     origin: dict[str, Any] | None = None,
     label: str = "training",
+    start: Path | None = None,
+    objective: Objective | None = None,
 ) -> FitReport:
     """Train a translator into `folder`, or go on with one that was stopped, however it was.
 
     Without `valid`, the last tenth of the pairs, at most 1000, is kept for validation. `origin` says in the folder
-    where the pairs came from. Under torchrun, every process calls this with the same arguments, and each batch is
-    split among them. Raises UserError for a folder that exists, for nothing to resume, for other pairs or settings
-    than those of the run to be resumed, for a disk that takes no more; Interrupted after Ctrl-C.
+    where the pairs came from. `start` is a model folder with whose subwords and weights the run begins; `objective` is
+    what it makes small in the place of cross-entropy. Under torchrun, every process calls this with the same arguments,
+    and each batch is split among them. Raises UserError for a folder that exists, for nothing to resume, for other
+    pairs, settings or objective than those of the run to be resumed, for a disk that takes no more; Interrupted after
+    Ctrl-C.
     """
     folder = Path(folder)
     train, valid = (train, valid) if valid is not None else hold_out(train)
     with processes() as together, _writing_to(folder):
         with together.one_at_a_time():
             if together.leads:
-                _prepare_folder(folder, settings, {"train": len(train), "valid": len(valid)}, resume, origin)
+                counts = {"train": len(train), "valid": len(valid)}
+                _prepare_folder(folder, settings, counts, resume, origin, objective.name if objective else None)
+                if start is not None and not (folder / TOKENIZER).exists():
+                    write(folder / TOKENIZER, (start / TOKENIZER).read_bytes())
             tokenizer = tokenizer_of(folder, train, settings.train.vocabulary)
         data = Data.of(train, valid, tokenizer, settings.train.max_tokens)
-        run = _Run(settings, folder, tokenizer, data, together)
+        run = _Run(settings, folder, tokenizer, data, together, objective)
+        if start is not None:
+            run.module.model.load_state_dict(read_weights(start))
         with TrainingProgress(run.steps, quiet=quiet or not together.leads, label=label) as progress:
             return run.go(progress, resume)
 
@@ -85,7 +105,15 @@ def fit(
 class _Run:
     """A training run, put together."""
 
-    def __init__(self, settings: Settings, folder: Path, tokenizer: Tokenizer, data: Data, together: Together):
+    def __init__(
+        self,
+        settings: Settings,
+        folder: Path,
+        tokenizer: Tokenizer,
+        data: Data,
+        together: Together,
+        objective: Objective | None,
+    ):
         self.config, self.folder, self.tokenizer, self.data = settings.train, folder, tokenizer, data
         self.together = together
         config = settings.train
@@ -99,7 +127,7 @@ class _Run:
         )
         self.steps = config.steps or self.stream.steps_in(config.epochs)
         torch.manual_seed(config.seed)
-        self.module = Translation(Seq2Seq(settings.model, len(tokenizer)), config, self.steps, together)
+        self.module = Translation(Seq2Seq(settings.model, len(tokenizer)), config, self.steps, together, objective)
 
     def go(self, progress: TrainingProgress, resume: bool) -> FitReport:
         """Train, from the beginning or from the last good checkpoint, and make the model of what was learned."""
@@ -157,12 +185,22 @@ class _Run:
 
 
 def _prepare_folder(
-    folder: Path, settings: Settings, pairs: dict[str, int], resume: bool, origin: dict[str, Any] | None
+    folder: Path,
+    settings: Settings,
+    pairs: dict[str, int],
+    resume: bool,
+    origin: dict[str, Any] | None,
+    objective: str | None,
 ) -> None:
     """A new folder that says what will be trained in it; or an old one, with these settings and something left."""
     if resume:
         config = read_config(folder)
         _check_same(config, settings)
+        if (begun := config.get("objective")) != objective:
+            raise UserError(
+                f"{folder}: begun with {begun or 'cross-entropy'} as its objective, which is now "
+                f"{objective or 'cross-entropy'}: resume with the same"
+            )
         if (before := config["pairs"]) != pairs:
             raise UserError(
                 f"{folder}: begun on {before['train']} pairs and {before['valid']} to validate on, now "
@@ -175,6 +213,8 @@ def _prepare_folder(
         refuse_existing(folder)
         _make(folder)
         about = {"regard": version("regard"), "torch": torch.__version__, **settings.to_mapping()}
+        if objective:
+            about["objective"] = objective
         write_config(folder, {**about, "vocabulary": None, "pairs": pairs, "best_valid": None})
     _make(folder / TRAINING)
     if not (folder / ORIGIN).exists():

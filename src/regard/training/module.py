@@ -1,6 +1,8 @@
 """One training step as a Lightning module: teacher forcing, cross-entropy per token, Adam."""
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import lightning
 import torch
@@ -22,15 +24,32 @@ def token_loss(model: Seq2Seq, batch: Batch, label_smoothing: float = 0.0) -> Te
     )
 
 
+class Objective(NamedTuple):
+    """What a run makes small: summed over a batch, and then divided by the target tokens of the whole step."""
+
+    name: str
+    """As the model folder's config.json tells it."""
+    of: Callable[[Seq2Seq, Batch], Tensor]
+
+
 class Translation(lightning.LightningModule):
     """The model under training; a step's batches, from `BatchStream`, depend on nothing but the step's number.
 
-    `halvings` of the rate is for the plateau schedule, which validation drives.
+    `halvings` of the rate is for the plateau schedule, which validation drives. The objective is cross-entropy per
+    token unless another is given.
     """
 
-    def __init__(self, model: Seq2Seq, config: TrainConfig, steps: int, together: Together):
+    def __init__(
+        self,
+        model: Seq2Seq,
+        config: TrainConfig,
+        steps: int,
+        together: Together,
+        objective: Objective | None = None,
+    ):
         super().__init__()
         self.model, self.config, self.steps, self.together = model, config, steps, together
+        self.loss = objective.of if objective else partial(token_loss, label_smoothing=config.label_smoothing)
         self.halvings = 0
         self.automatic_optimization = False  # a step's batches are known from the start, and with them its tokens
 
@@ -44,7 +63,7 @@ class Translation(lightning.LightningModule):
         optimizer.zero_grad()  # type: ignore[union-attr]
         total = torch.zeros((), device=self.device)
         for part in batch.batches:
-            loss = token_loss(self.model, part, self.config.label_smoothing) / batch.tokens
+            loss = self.loss(self.model, part) / batch.tokens
             with torch.autocast(self.device.type, enabled=False):
                 self.manual_backward(loss)
             total += loss.detach()
