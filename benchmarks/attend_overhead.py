@@ -14,6 +14,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -89,10 +90,33 @@ def measure(both: Pair, rounds: int) -> dict[str, float]:
     }
 
 
+WITH = {
+    "plain": "no mask",
+    "causal": "`causal()`",
+    "mask": "a bool mask",
+    "bias": "a bias",
+    "padding": "`padding(lengths)`",
+}
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """The table that docs/results.md shows."""
+    lines = ["| T | with | pass | SDPA µs | attend µs | ratio | added µs | bar |", "|---" * 8 + "|"]
+    for row in rows:
+        ratio = f"{row['ratio']:.3f} ({row['ratio_low']:.3f} to {row['ratio_high']:.3f})"
+        lines.append(
+            f"| {row['T']} | {WITH[row['case']]} | forward{' and backward' if row['backward'] else ''} "
+            f"| {row['bare_us']:,.1f} | {row['attend_us']:,.1f} | {ratio} | {row['added_us']:+.1f} "
+            f"| {'met' if row['met'] else '**not met**'} |"
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="write the figures here as JSON")
     parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--table", type=Path, help="write the table in Markdown here")
     arguments = parser.parse_args()
     torch.manual_seed(0)
     rows = []
@@ -110,6 +134,8 @@ def main() -> None:
                     f"{row['added_us']:8.1f} [{row['added_us_low']:.1f}, {row['added_us_high']:.1f}]  "
                     f"{'met' if row['met'] else 'NOT MET'}"
                 )
+    if arguments.table:
+        arguments.table.write_text(markdown(rows) + "\n", encoding="utf-8")
     if arguments.out:
         machine = {"torch": torch.__version__, "threads": torch.get_num_threads(), "python": platform.python_version()}
         arguments.out.write_text(json.dumps({"machine": machine, "rounds": arguments.rounds, "rows": rows}, indent=2))
