@@ -36,3 +36,13 @@ def test_every_public_name_loads_and_is_listed() -> None:
         assert name in dir(regard)
     assert set(regard._HOME) | {"__version__"} == set(regard.__all__)
     assert not hasattr(regard, "attention")
+
+
+def test_every_model_and_training_name_loads() -> None:
+    import regard.models
+    import regard.training
+
+    for room in (regard.models, regard.training):
+        assert all(getattr(room, name) is not None and name in dir(room) for name in room.__all__)
+    assert not hasattr(regard.models, "attention")
+    assert in_a_fresh_process("import sys, regard.models; print('torch' in sys.modules)") == "False"

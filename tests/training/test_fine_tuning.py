@@ -11,7 +11,7 @@ from regard.errors import UserError
 from regard.evaluation.rewards import reward
 from regard.folder import read_weights
 from regard.training import Interrupted, fit
-from regard.training.fine_tune import SELF_CRITICAL, fine_tune
+from regard.training.fine_tuning import SELF_CRITICAL, fine_tune
 from regard.training.watch import Watch
 from regard.translator import Translator
 
@@ -80,7 +80,8 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(start, tmp_path, monkeypatch)
 def test_document_frequencies_are_of_the_training_pairs(start, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "regard.training.fine_tune.reward_of", lambda name, documents: seen.append(documents) or reward(name, documents)
+        "regard.training.fine_tuning.reward_of",
+        lambda name, documents: seen.append(documents) or reward(name, documents),
     )
     fine_tune(start, tmp_path / "m", TRAIN, VALID, reward="cider-d", config=short(steps=1), quiet=True)
     assert seen == [[[text] for text in TRAIN.target]]
