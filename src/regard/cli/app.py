@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from regard.cli import align, compare, data, demo, evaluate, train, translate
+from regard.cli import align, compare, data, demo, evaluate, guide, train, translate
 from regard.cli.stopped import Stopped
 from regard.errors import UserError
 
@@ -26,7 +26,15 @@ app = typer.Typer(
     "two and compares them; [bold]regard train pairs.tsv[/bold] learns from your own sentence pairs.",
     rich_markup_mode="rich",
 )
-for command in (demo.demo, train.train, translate.translate, evaluate.evaluate, compare.compare, align.align):
+for command in (
+    demo.demo,
+    train.train,
+    translate.translate,
+    evaluate.evaluate,
+    compare.compare,
+    align.align,
+    guide.guide,
+):
     app.command(no_args_is_help=False, epilog=getattr(sys.modules[command.__module__], "EXAMPLES", None))(command)
 app.add_typer(data.app, name="data")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,11 +47,13 @@ def alignment(
     target_words: Sequence[str],
     *,
     title: str | None = None,
+    caption: str | None = None,
 ) -> Figure:
     """The attention matrix: rows source words, columns target words, each column one α_t.
 
     weights: (target words, source words), each row one α_t.
     title: the picture's title; None takes "Attention, word by word".
+    caption: what stands below; None says that rows are source words and columns target words.
     Raises ValueError for weights of another shape or that are not finite, UserError without words or matplotlib.
     """
     weights = check(weights, source_words, target_words)
@@ -68,8 +71,10 @@ def alignment(
         _write_numbers(axes, weights)
     _colour_bar(figure, image, width, height)
     axes.set_title(title or "Attention, word by word", fontsize=12, pad=10, parse_math=False)
-    _caption(axes, ["rows: source words · columns: target words, each column one α_t", CAPTION])
-    figure.set_label(_in_words(weights, source_words, target_words))
+    usual = ["rows: source words · columns: target words, each column one α_t", CAPTION]
+    _caption(axes, usual if caption is None else wrap(caption, 64))
+    told = _in_words(weights, source_words, target_words)
+    figure.set_label(told if caption is None else f"{title}. {caption}")
     return figure
 
 

@@ -46,6 +46,7 @@ def matrix(
     *,
     title: str | None = None,
     width: int | None = None,
+    caption: str | None = None,
 ) -> AlignmentMatrix:
     """The matrix as something `rich` prints.
 
@@ -53,10 +54,11 @@ def matrix(
     source_words, target_words: as they are to be read; markup and control characters in them do nothing.
     title: a line above the matrix.
     width: characters to use at most; None takes the terminal's.
+    caption: what stands below; None says that rows are source words, columns target words, and what columns sum to.
     Raises ValueError for weights of another shape or that are not finite.
     """
     return AlignmentMatrix(
-        check(weights, source_words, target_words), tuple(source_words), tuple(target_words), title, width
+        check(weights, source_words, target_words), tuple(source_words), tuple(target_words), title, width, caption
     )
 
 
@@ -69,6 +71,7 @@ class AlignmentMatrix:
     target_words: tuple[str, ...]
     title: str | None = None
     width: int | None = None
+    caption: str | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = min(self.width or options.max_width, options.max_width)
@@ -107,12 +110,14 @@ class _Drawing:
         panels = self.panels()
         for panel in panels:
             if len(panels) > 1:
-                span = f"target words {panel[0] + 1} to {panel[-1] + 1} of {len(self.targets)}"
+                what = "target words" if self.matrix.caption is None else "columns"
+                span = f"{what} {panel[0] + 1} to {panel[-1] + 1} of {len(self.targets)}"
                 yield Text(span, style="dim")
             yield from self.panel(panel)
             yield Text()
         yield from self.scale()
-        yield Text(f"Rows: source words. Columns: target words. {self.sums()} {CAPTION}", style="dim")
+        usual = f"Rows: source words. Columns: target words. {self.sums()} {CAPTION}"
+        yield Text(usual if self.matrix.caption is None else self.word(self.matrix.caption), style="dim")
 
     def panels(self) -> list[list[int]]:
         """The target words' indices, as many a panel as fit."""
