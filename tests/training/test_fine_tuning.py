@@ -97,3 +97,14 @@ def test_what_it_refuses(start, tmp_path):
     assert not (tmp_path / "m").exists()
     assert len(Tokenizer.load(start / "tokenizer.json")) > 0
     assert SELF_CRITICAL.label_smoothing == 0
+
+
+def test_the_translator_that_comes_along_may_be_the_start_and_half_precision_the_format(tmp_path):
+    from regard.recipes.builtin import builtin_pairs
+
+    chosen = short(steps=1, precision="bfloat16", average=1)
+    found = fine_tune(
+        "en-fr", tmp_path / "m", builtin_pairs("train", 20), builtin_pairs("valid", 10), config=chosen, quiet=True
+    )
+    assert found.reward_before > 0.5
+    assert found.run.steps == 1

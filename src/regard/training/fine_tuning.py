@@ -20,6 +20,7 @@ from regard.evaluation.rewards import Reward
 from regard.evaluation.rewards import reward as reward_of
 from regard.folder import TOKENIZER, read_config, read_weights
 from regard.models.seq2seq import Seq2Seq
+from regard.shipped import find
 from regard.training.fit import FitReport, fit
 from regard.training.module import Objective
 from regard.training.prepare import Data, hold_out
@@ -42,7 +43,7 @@ class FineTuned:
 
 
 def fine_tune(
-    start: Path,
+    start: str | Path,
     folder: Path,
     train: Pairs,
     valid: Pairs | None = None,
@@ -61,11 +62,12 @@ def fine_tune(
     `self_critical`'s. Without `valid`, the last tenth of the pairs, at most 1000, is kept for validation, as `fit`
     does. There is no dropout. Which weights become the model is decided as `config.metric` says, as in any run.
 
+    start: a model folder, or the name of a model that comes with the package.
     reward: one of `regard.evaluation.rewards.REWARDS`; CIDEr-D's document frequencies are those of `train`.
     baseline, samples: as in `SelfCritic`.
     Raises what `fit` raises, and UserError for an unknown reward.
     """
-    start, folder = Path(start), Path(folder)
+    start, folder = find(start), Path(folder)
     train, valid = (train, valid) if valid is not None else hold_out(train)
     model = read_section(ModelConfig, read_config(start)["model"], f"{start}: model")
     settings = Settings(replace(model, dropout=0.0, embedding_dropout=None), config)
