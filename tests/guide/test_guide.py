@@ -4,6 +4,8 @@ import io
 import re
 import subprocess
 import sys
+from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from regard.guide.pages import index, markdown, write
 from regard.guide.registry import find, pages
 from regard.guide.show import prose, save, show
 
+drawn = cache(lambda name: find(name).draw())  # the test of the pictures shows that they stay the same
 TEXTS = ("name", "title", "line", "definition", "latex", "equation", "explanation", "analogy", "setup", "code", "seen")
 each = pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
 
@@ -59,7 +62,7 @@ def test_the_oracle_agrees(page: Page) -> None:
 @each
 def test_the_picture_is_of_weights_and_the_same_each_time(page: Page) -> None:
     before = torch.get_rng_state()
-    first, second = page.draw(), page.draw()
+    first, second = drawn(page.name), page.draw()
     assert torch.equal(before, torch.get_rng_state())
     np.testing.assert_array_equal(first.weights, second.weights)
     assert first.weights.shape == (len(first.columns), len(first.rows))
@@ -70,7 +73,7 @@ def test_the_picture_is_of_weights_and_the_same_each_time(page: Page) -> None:
 
 def weight(name: str, column: str, row: str) -> float:
     """A number of a page's picture."""
-    picture = find(name).draw()
+    picture = drawn(name)
     return float(picture.weights[list(picture.columns).index(column), list(picture.rows).index(row)])
 
 
@@ -90,13 +93,13 @@ def test_the_pictures_show_what_their_pages_say() -> None:
     assert weight("coattention", "ball", "red ball") > 0.9
     assert weight("self-critical", "step 400", "word 3, reward 1") > 0.9
     assert weight("memory", "hop 2", "John: garden") > 0.9
-    assert find("spatial").draw().weights[3:5, 1:4].sum() > 0.9
-    han = find("han").draw()
+    assert drawn("spatial").weights[3:5, 1:4].sum() > 0.9
+    han = drawn("han")
     assert han.weights.argmax(1)[1] == han.rows.index("lovely")
 
 
 def test_the_scale_keeps_gradients_alive() -> None:
-    plain, scaled = np.split(np.array([float(c.split()[-1]) for c in find("7").draw().columns]), 2)
+    plain, scaled = np.split(np.array([float(c.split()[-1]) for c in drawn("scaled-dot-product").columns]), 2)
     assert plain[0] > 2 * plain[2]
     assert scaled.max() < 1.25 * scaled.min()
 
@@ -109,7 +112,8 @@ class _Encoded(io.StringIO):
 
 @each
 @pytest.mark.parametrize("width", [1, 12, 40, 200])
-def test_any_terminal_shows_it(page: Page, width: int) -> None:
+def test_any_terminal_shows_it(page: Page, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Page, "draw", lambda page: drawn(page.name))
     out = _Encoded()
     show(page, Console(file=out, width=width, color_system=None, legacy_windows=False))
     text = out.getvalue()
@@ -167,6 +171,12 @@ def test_listing_brings_no_pytorch() -> None:
     code = "import sys; from regard.guide.show import listed; listed(); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_what_must_be_installed_is_said() -> None:
+    page = replace(find("dot"), setup="import a_package_that_is_not_here\n")
+    with pytest.raises(UserError, match=r"dot: its code needs a_package_that_is_not_here.*regard\[train\]"):
+        page.draw()
 
 
 def test_a_difference_is_seen_in_results_and_in_gradients() -> None:

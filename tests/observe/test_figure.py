@@ -138,3 +138,11 @@ def test_missing_extra_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(UserError, match=r'pip install "regard\[train\]"'):
         alignment(WEIGHTS, SOURCE, TARGET)
+
+
+def test_a_caption_of_ones_own_stands_in_the_place_of_the_usual_one(tmp_path):
+    figure = alignment(WEIGHTS, SOURCE, TARGET, title="A map", caption="Each cell is a place. " * 5)
+    written = " ".join(texts(svg(figure, tmp_path)))
+    assert written.count("Each cell is a place.") >= 4
+    assert "source words" not in written
+    assert figure.get_label().startswith("A map. Each cell")

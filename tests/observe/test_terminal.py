@@ -206,3 +206,14 @@ def test_no_words_say_so():
 def test_wrong_shape_names_the_expected_one():
     with pytest.raises(ValueError, match="expected \\(target words, source words\\)"):
         matrix(WEIGHTS.T, SOURCE, TARGET)
+
+
+def test_a_caption_of_ones_own_stands_in_the_place_of_the_usual_one():
+    stream = _Encoded("utf-8")
+    own = matrix(WEIGHTS, SOURCE, TARGET, caption="Each cell is a place.", width=30)
+    Console(file=stream, width=30, color_system=None).print(own)
+    said = " ".join(stream.getvalue().split())
+    assert said.endswith("Each cell is a place.")
+    assert "columns 1 to" in said
+    assert "target words" not in said
+    assert CAPTION not in said

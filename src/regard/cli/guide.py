@@ -97,6 +97,8 @@ def _count(number: int, what: str) -> str:
 def _measured(page: Page) -> list[dict[str, Any]]:
     try:
         proofs = page.prove()
+    except UserError as error:
+        return [_row(page, None, None, "not measured", False, str(error))]
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
         return [_row(page, None, None, "its code or its check could not run", False, said)]

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from regard.errors import UserError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -82,10 +84,17 @@ class Page:
     """Where the form first asked for and the field's form differ: both, and why."""
 
     def run(self) -> Session:
-        """Setup and code; what they drew is the same each time, and no other's draws change."""
+        """Setup and code; what they drew is the same each time, and no other's draws change.
+
+        Raises UserError where they need a package that is not installed.
+        """
         session: Session = {"__name__": f"regard.guide.{self.name}"}
         with seeded():
-            exec(compile(self.setup + self.code, f"the page {self.name}", "exec"), session)
+            try:
+                exec(compile(self.setup + self.code, f"the page {self.name}", "exec"), session)
+            except ModuleNotFoundError as error:
+                missing = f"{self.name}: its code needs {error.name}, which is not here"
+                raise UserError(f'{missing}: pip install "regard[train]"') from None
         return session
 
     def draw(self) -> Picture:

@@ -69,7 +69,7 @@ PAGE = Page(
     "tries, and what did better than its standard is reinforced. The standard b changes nothing in the gradient's "
     "mean, only its noise; the mean of the other samples (leave-one-out) is offered too. The gradient reaches "
     "everything that made the probabilities, attention included. `regard.training.self_critical` does this for every "
-    "sequence model of the package.",
+    "sequence model of the package; `pip install 'regard[train]'` brings what it needs.",
     analogy="A coach who replays the game and rewards what scored more than the team's usual play.",
     sources=(
         Source("Rennie et al. 2017, Self-critical Sequence Training", "https://arxiv.org/abs/1612.00563"),
