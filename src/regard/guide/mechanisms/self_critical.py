@@ -90,7 +90,6 @@ def learn(loss):
     optimiser.zero_grad()
     loss.backward()
     optimiser.step()
-
 """,
     code=_CODE,
     seen="The three lines again and again, with a step of gradient descent (`learn(loss)`) after each. The attention "
