@@ -122,3 +122,33 @@ def resolve(dotted: str) -> object:
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_no_path_of_one_machine(page: Path) -> None:
     assert not A_MACHINE.findall(page.read_text(encoding="utf-8"))
+
+
+USES = re.findall(
+    r"^\| \d+ \|[^|]*\|[^|]*\| `([^`]*\))` \|", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("use", [use for use in USES if "…" not in use])
+def test_the_one_line_of_each_mechanism_runs(use: str) -> None:
+    """The README's table of mechanisms: whoever copies a line gets numbers."""
+    import torch
+
+    import regard
+    from regard import layers
+
+    names = {name: getattr(layers, name) for name in layers.__all__} | {
+        "attend": regard.attend,
+        "bigbird": regard.bigbird,
+        **{
+            name: torch.randn(2, 9, 64)
+            for name in ("x", "decoder", "encoder", "h", "source", "series", "words", "store")
+        },
+        **{name: torch.randn(2, 4, 9, 16) for name in ("q", "k", "v")},
+        "regions": torch.randn(2, 12, 64),
+        "grid": torch.randn(2, 8, 5, 5),
+        "positions": 25,
+        "hidden": 4,
+    }
+    found = eval(use, names)
+    assert all(part.isfinite().all() for part in (found if isinstance(found, tuple) else (found,)))
