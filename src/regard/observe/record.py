@@ -1,0 +1,129 @@
+"""What is asked of attention, and what was seen: exact statistics of the weights of one call, and of all calls watched.
+
+Everything is per batch row and per head: no number here is averaged over heads, layers or batch rows. All tensors are
+detached, float32 (or the scores' own precision where that is finer) and on the CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Observe:
+    """What to take from the weights α (B, H, Tq, Tk) without keeping them. What is not asked for costs nothing."""
+
+    topk: int = 0
+    """How many of the largest weights of each query, with their positions."""
+    entropy: bool = False
+    """−Σ_i α_i ln α_i of each query, in nats."""
+    mass: bool = False
+    """Σ over the queries of the weight each key got."""
+    distance: bool = False
+    """Σ_i α_i · |i − the query's position| of each query, in positions on the keys' line."""
+    map: int = 0
+    """Pool the matrix into at most this many cells along each axis: mean and largest weight of each cell."""
+    rows: Sequence[int] = ()
+    """Queries whose weights are wanted in full."""
+    columns: Sequence[int] = ()
+    """Keys the weights given to which are wanted in full."""
+    weights: bool = False
+    """The whole matrix, at its price in memory."""
+
+
+@dataclass(frozen=True)
+class TopK:
+    """The k largest weights of each query, largest first; where fewer keys may be seen, weight 0 and position −1."""
+
+    weights: Tensor
+    """(B, H, Tq, k)"""
+    positions: Tensor
+    """(B, H, Tq, k), int32"""
+
+
+@dataclass(frozen=True)
+class Map:
+    """The matrix in cells of `cell_rows` queries × `cell_columns` keys; cells at the ends may be smaller.
+
+    Means are over the pairs the mask allows in the cell; a cell without such pairs is NaN in both.
+    """
+
+    mean: Tensor
+    """(B, H, rows, columns)"""
+    largest: Tensor
+    """(B, H, rows, columns)"""
+    cell_rows: int
+    cell_columns: int
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What was asked of one call; None where it was not."""
+
+    size: tuple[int, int, int, int]
+    """B, H, Tq, Tk."""
+    lse: Tensor
+    """(B, H, Tq): log Σ exp(e), natural logarithm; −inf for a query that may attend to nothing."""
+    topk: TopK | None = None
+    entropy: Tensor | None = None
+    """(B, H, Tq)"""
+    mass: Tensor | None = None
+    """(B, H, Tk)"""
+    distance: Tensor | None = None
+    """(B, H, Tq)"""
+    map: Map | None = None
+    rows: Tensor | None = None
+    """(B, H, queries asked for, Tk)"""
+    columns: Tensor | None = None
+    """(B, H, Tq, keys asked for)"""
+    weights: Tensor | None = None
+    """(B, H, Tq, Tk); 0 where the mask hides."""
+    allowed: Tensor | None = None
+    """With `weights`: which pairs may attend, bool, broadcasting to (B, H, Tq, Tk); None where all may."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """One call of attention that was watched."""
+
+    name: str
+    """The module's path in the model, e.g. "encoder.layers.0.self_attn"; with "#2" for its second attention, if any."""
+    step: int
+    """Which call of this module it was, from 0: the step, while a model generates."""
+    observed: Observed
+    cross: bool = False
+    """Whether queries and keys are positions of two different sequences."""
+
+
+@dataclass
+class Seen:
+    """Everything one watch saw, in the order of the calls."""
+
+    looks: list[Look] = field(default_factory=list)
+    unread: dict[str, str] = field(default_factory=dict)
+    """Attention that could not be read: the module's path, and why."""
+    tokens: list[str] | None = None
+    """The queries' tokens of the batch row that is shown (of a decoder: the target's)."""
+    source_tokens: list[str] | None = None
+    """The keys' tokens of cross-attention."""
+
+    def __iter__(self) -> Iterator[Look]:
+        return iter(self.looks)
+
+    def __len__(self) -> int:
+        return len(self.looks)
+
+    def __getitem__(self, name: str) -> list[Look]:
+        """The calls of the module of this name; raises KeyError with the names there are."""
+        found = [look for look in self.looks if look.name == name]
+        if not found:
+            raise KeyError(f"nothing was seen of {name!r}; there are: {', '.join(dict.fromkeys(self.names)) or 'none'}")
+        return found
+
+    @property
+    def names(self) -> list[str]:
+        """The modules seen, each once, in order."""
+        return list(dict.fromkeys(look.name for look in self.looks))
