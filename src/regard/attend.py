@@ -1,10 +1,12 @@
 """The one door all attention passes through: `attend`, and `attend_with_weights` for those who compute with weights.
 
 A call is recognised by its sizes, formats and parts; the first of its kind is checked and planned, the others find
-their plan and compute.
+their plan and compute. Who looks on (`regard.watch`) stands beside the door: see `overheard`.
 """
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -19,11 +21,24 @@ from regard.equation.precision import autocast
 from regard.equation.prepare import Keys
 from regard.equation.reference import Attended
 from regard.equation.scores import Score, as_score
+from regard.kernels.kernel import Compute
 from regard.kernels.plan import Plan, asked, make
 from regard.kernels.problem import Call, describe
 
 _MOST_PLANS = 4096
 _plans: dict[tuple[object, ...], Plan] = {}
+
+Listener = Callable[[Call, Compute], Any]
+"""Takes a call and what computes it, and returns what that returns."""
+
+
+class _Listening(threading.local):
+    listener: Listener | None = None
+
+
+_listening = _Listening()
+_listeners = 0  # in all threads: where there are none, a call looks at this number and at nothing else
+_counting = threading.Lock()
 
 
 def attend(
@@ -63,7 +78,7 @@ def attend(
 
     Source: Bahdanau 2014 (arXiv 1409.0473), Luong 2015 (arXiv 1508.04025), Vaswani 2017 (arXiv 1706.03762).
     """
-    return _compute(_call(q, k, v, score, mask, bias, normalise, after, dropout, False))
+    return _compute(call(q, k, v, score, mask, bias, normalise, after, dropout, False))
 
 
 def attend_with_weights(
@@ -86,7 +101,7 @@ def attend_with_weights(
     Returns:
         `Attended`: context (B, H, Tq, Dv), weights (B, H, Tq, Tk), scores, and from these `lse` and `log_prob`.
     """
-    return _compute(_call(q, k, v, score, mask, bias, normalise, after, dropout, True))
+    return _compute(call(q, k, v, score, mask, bias, normalise, after, dropout, True))
 
 
 def plan(
@@ -106,7 +121,7 @@ def plan(
 
     Only sizes and formats count, so tensors on the device "meta", which hold no numbers, will do.
     """
-    return make(describe(_call(q, k, v, score, mask, bias, normalise, after, dropout, weights)), asked())
+    return make(describe(call(q, k, v, score, mask, bias, normalise, after, dropout, weights)), asked())
 
 
 def explain(q: Tensor, k: Tensor | Keys, v: Tensor, **arguments: Any) -> str:
@@ -117,7 +132,26 @@ def explain(q: Tensor, k: Tensor | Keys, v: Tensor, **arguments: Any) -> str:
     return str(plan(q, k, v, **arguments))
 
 
-def _call(
+@contextmanager
+def overheard(listener: Listener) -> Iterator[None]:
+    """Within it, in this thread, each call is handed to `listener`; what runs compiled is not heard.
+
+    Inside another one it takes that one's place.
+    """
+    global _listeners
+    before = _listening.listener
+    with _counting:
+        _listeners += 1
+    _listening.listener = listener
+    try:
+        yield
+    finally:
+        _listening.listener = before
+        with _counting:
+            _listeners -= 1
+
+
+def call(
     q: Any,
     k: Any,
     v: Any,
@@ -173,6 +207,8 @@ def _compute(call: Call) -> Any:
         if len(_plans) >= _MOST_PLANS:
             _plans.clear()
         _plans[kind] = found
+    if _listeners and _listening.listener is not None:
+        return _listening.listener(call, found.compute)
     return found.compute(call)
 
 
