@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from regard.kernels.additive import Additive
 from regard.kernels.kernel import Compute, Kernel
+from regard.kernels.lengths import Lengths
 from regard.kernels.problem import Problem
 from regard.kernels.reference import Reference
 from regard.kernels.sdpa import Sdpa
 
-KERNELS: tuple[Kernel, ...] = (Sdpa(), Additive(), Reference())
+KERNELS: tuple[Kernel, ...] = (Lengths(), Sdpa(), Additive(), Reference())
 """In order of preference."""
 
 

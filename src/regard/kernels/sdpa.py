@@ -6,6 +6,7 @@ additive ones. On CPU its fused path wants Dv = D and contiguous features, so th
 """
 
 import math
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
@@ -61,7 +62,7 @@ class Sdpa(Kernel):
 
     def bind(self, problem: Problem) -> Compute:
         """See `Kernel.bind`."""
-        causal, grouped, is_dot = _causal_flag(problem), problem.Hk != problem.H, problem.score_key == Dot.key
+        causal, is_dot = _causal_flag(problem), problem.score_key == Dot.key
         masked, precise = _needs_tensor(problem), torch.promote_types(problem.dtype, torch.float32)
         # Without gradient, hidden numbers that do harm show in the context: 0 * NaN, inf - inf; and with dropout,
         # computing again would draw again.
@@ -77,7 +78,8 @@ class Sdpa(Kernel):
             allowed, added = tensors(call)
             if shows and allowed is not None:
                 context = once(call, None, added)
-                if math.isfinite(context.sum().item()):
+                # A hidden key or query that is not tame spoils whole rows, a value the same feature of all rows.
+                if math.isfinite(context[..., 0].sum().item() + context[..., 0, :].sum().item()):
                     return context
             return once(call, allowed, added)
 
@@ -92,33 +94,37 @@ class Sdpa(Kernel):
                 added = added.to(precise)
             return allowed, added if allowed is None else torch.where(allowed, added, -math.inf)
 
+        alone = fused(problem)
+
         def once(call: Call, hidden: Tensor | None, added: Tensor | None) -> Tensor:
             if is_dot and hidden is None:
-                q, k, v = call.q, call.keys, call.v
-            else:
-                q, k, v = ready(call.q, call.k, call.v, call.score, hidden)
-            with no_autocast(q.device) if problem.autocast else _NOTHING:
-                if not q.dtype == k.dtype == v.dtype:
-                    q, k, v = _alike(q, k, v)
-                if problem.Dv != problem.D:
-                    q, k, v = (_padded(x, max(problem.D, problem.Dv)) for x in (q, k, v))
-                q, k, v = _packed(q, k, v)
-                context = F.scaled_dot_product_attention(
-                    q,
-                    k,
-                    v,
-                    added,
-                    call.dropout,
-                    causal,
-                    scale=call.score.factor(problem.D),
-                    enable_gqa=grouped,
-                )
-                if problem.Dv < problem.D:
-                    context = context[..., : problem.Dv]
-                return context if context.dtype == call.v.dtype else context.to(call.v.dtype)
+                return alone(call, call.q, call.keys, call.v, added, causal)
+            return alone(call, *ready(call.q, call.k, call.v, call.score, hidden), added, causal)
 
-        as_it_is = is_dot and problem.Dv == problem.D and not (problem.autocast or grouped)
+        as_it_is = is_dot and problem.Dv == problem.D and not (problem.autocast or problem.Hk != problem.H)
         return bare if as_it_is and not (masked or problem.bias) else general
+
+
+def fused(problem: Problem) -> Callable[[Call, Tensor, Tensor, Tensor, Tensor | None, bool], Tensor]:
+    """SDPA on prepared queries, keys and values: alike in dtype, in features and in memory, as its fused path wants."""
+    grouped, autocast = problem.Hk != problem.H, problem.autocast
+
+    def compute(call: Call, q: Tensor, k: Tensor, v: Tensor, added: Tensor | None, causal: bool) -> Tensor:
+        with no_autocast(q.device) if autocast else _NOTHING:
+            if not q.dtype == k.dtype == v.dtype:
+                q, k, v = _alike(q, k, v)
+            if problem.Dv != problem.D:
+                q, k, v = (_padded(x, max(problem.D, problem.Dv)) for x in (q, k, v))
+            q, k, v = _packed(q, k, v)
+            scale = call.score.factor(problem.D)
+            context = F.scaled_dot_product_attention(
+                q, k, v, added, call.dropout, causal, scale=scale, enable_gqa=grouped
+            )
+            if problem.Dv < problem.D:
+                context = context[..., : problem.Dv]
+            return context if context.dtype == call.v.dtype else context.to(call.v.dtype)
+
+    return compute
 
 
 def _causal_flag(problem: Problem) -> bool:
