@@ -78,7 +78,7 @@ def test_a_kernel_asked_for_by_name_computes_or_raises_its_reasons() -> None:
             attend_with_weights(q, q, q)
         with pytest.raises(ValueError, match=r"the score <lambda>\(q, k\) is not a dot product; it takes no factor"):
             attend(q, q, q, score=lambda q, k: q @ k.mT, after=torch.ones(3, 3))
-    with pytest.raises(ValueError, match="expected one of .*sdpa, .*reference, got 'flash'"), kernel("flash"):
+    with pytest.raises(ValueError, match=r"expected one of .*sdpa, .*reference, got 'flash'"), kernel("flash"):
         pass
 
 
