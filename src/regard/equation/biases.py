@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from regard.equation.precision import full
-from regard.equation.rules import Grid, Rule, broadcasts, four_axes, pick
+from regard.equation.rules import WHOLE, Grid, Part, Rule, broadcasts, four_axes, pick
 
 
 class Bias(Rule):
@@ -90,9 +90,12 @@ class _Gaussian(Bias):
         sigma = pick(self.sigma, grid) if isinstance(self.sigma, Tensor) else self.sigma
         return _log_density(grid.key, pick(self.centre, grid), sigma)
 
-    def dense(self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None) -> Tensor:
-        key = torch.arange(Tk, device=self.centre.device)
-        return _log_density(key, self.centre, self.sigma)
+    def dense(
+        self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None, part: Part = WHOLE
+    ) -> Tensor:
+        key = torch.arange(Tk, device=self.centre.device)[part.keys]
+        sigma = part.of(self.sigma) if isinstance(self.sigma, Tensor) else self.sigma
+        return _log_density(key, part.of(self.centre), sigma)
 
     @property
     def device(self) -> torch.device | None:
@@ -117,9 +120,11 @@ class _Given(Bias):
     def at(self, grid: Grid) -> Tensor:
         return pick(self.values, grid)
 
-    def dense(self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None) -> Tensor:
-        """The tensor itself."""
-        return self.values
+    def dense(
+        self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None, part: Part = WHOLE
+    ) -> Tensor:
+        """The tensor itself, or a view of it."""
+        return self.values if part is WHOLE else part.of(self.values)
 
     @property
     def device(self) -> torch.device | None:
@@ -140,8 +145,10 @@ class _Sum(Bias):
     def at(self, grid: Grid) -> Tensor:
         return self.first.at(grid) + self.second.at(grid)
 
-    def dense(self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None) -> Tensor:
-        return self.first.dense(B, H, Tq, Tk, device) + self.second.dense(B, H, Tq, Tk, device)
+    def dense(
+        self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None, part: Part = WHOLE
+    ) -> Tensor:
+        return self.first.dense(B, H, Tq, Tk, device, part) + self.second.dense(B, H, Tq, Tk, device, part)
 
     @property
     def device(self) -> torch.device | None:
@@ -163,8 +170,10 @@ class _Exp(Bias):
     def at(self, grid: Grid) -> Tensor:
         return self.bias.at(grid).exp()
 
-    def dense(self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None) -> Tensor:
-        return self.bias.dense(B, H, Tq, Tk, device).exp()
+    def dense(
+        self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None, part: Part = WHOLE
+    ) -> Tensor:
+        return self.bias.dense(B, H, Tq, Tk, device, part).exp()
 
     @property
     def device(self) -> torch.device | None:

@@ -12,7 +12,7 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
-from regard.equation.rules import Grid, Rule
+from regard.equation.rules import WHOLE, Grid, Part, Rule
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,10 @@ class _And(_Pair):
     def at(self, grid: Grid) -> Tensor:
         return self.first.at(grid) & self.second.at(grid)
 
-    def dense(self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None) -> Tensor:
-        return self.first.dense(B, H, Tq, Tk, device) & self.second.dense(B, H, Tq, Tk, device)
+    def dense(
+        self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None, part: Part = WHOLE
+    ) -> Tensor:
+        return self.first.dense(B, H, Tq, Tk, device, part) & self.second.dense(B, H, Tq, Tk, device, part)
 
     def key_lengths(self) -> Tensor | None:
         first, second = self.first.key_lengths(), self.second.key_lengths()
@@ -170,8 +172,10 @@ class _Or(_Pair):
     def at(self, grid: Grid) -> Tensor:
         return self.first.at(grid) | self.second.at(grid)
 
-    def dense(self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None) -> Tensor:
-        return self.first.dense(B, H, Tq, Tk, device) | self.second.dense(B, H, Tq, Tk, device)
+    def dense(
+        self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None, part: Part = WHOLE
+    ) -> Tensor:
+        return self.first.dense(B, H, Tq, Tk, device, part) | self.second.dense(B, H, Tq, Tk, device, part)
 
     def key_lengths(self) -> Tensor | None:
         first, second = self.first.key_lengths(), self.second.key_lengths()
@@ -190,8 +194,10 @@ class _Not(Mask):
     def at(self, grid: Grid) -> Tensor:
         return ~self.mask.at(grid)
 
-    def dense(self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None) -> Tensor:
-        return ~self.mask.dense(B, H, Tq, Tk, device)
+    def dense(
+        self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None, part: Part = WHOLE
+    ) -> Tensor:
+        return ~self.mask.dense(B, H, Tq, Tk, device, part)
 
     @property
     def device(self) -> torch.device | None:

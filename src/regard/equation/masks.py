@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from regard.equation.mask import Mask, Structure
-from regard.equation.rules import Grid, broadcasts, four_axes, pick
+from regard.equation.rules import WHOLE, Grid, Part, broadcasts, four_axes, pick
 
 
 class _Causal(Mask):
@@ -66,10 +66,13 @@ class _Padding(Mask):
             allowed = allowed & (grid.row < self.queries.to(grid.key.device)[grid.batch])
         return allowed
 
-    def dense(self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None) -> Tensor:
+    def dense(
+        self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None, part: Part = WHOLE
+    ) -> Tensor:
         if self.queries is not None:
-            return super().dense(B, H, Tq, Tk, device)
-        return torch.arange(Tk, device=device) < self.lengths.to(device)[:, None, None, None]  # the same, faster
+            return super().dense(B, H, Tq, Tk, device, part)
+        keys, lengths = torch.arange(Tk, device=device)[part.keys], self.lengths[part.batch].to(device)
+        return keys < lengths[:, None, None, None]  # the same as at(), faster
 
     def check(self, B: int, H: int, Tq: int, Tk: int) -> None:
         for name, tensor in zip(("lengths", "queries"), self.tensors, strict=False):
@@ -178,9 +181,11 @@ class _Dense(Mask):
     def at(self, grid: Grid) -> Tensor:
         return pick(self.allowed, grid)
 
-    def dense(self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None) -> Tensor:
-        """The tensor itself."""
-        return self.allowed
+    def dense(
+        self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None, part: Part = WHOLE
+    ) -> Tensor:
+        """The tensor itself, or a view of it."""
+        return self.allowed if part is WHOLE else part.of(self.allowed)
 
     @property
     def device(self) -> torch.device | None:

@@ -47,7 +47,7 @@ def ready(
             q, keys, v = _hide(allowed, q, keys, v)
         elif allowed is not None:
             if allowed.shape[2] > 1:
-                (q,) = _harmless(_any(allowed, 3), q)
+                q = hide_queries(allowed, q)
             if v is not k.values:
                 (v,) = hide_keys(allowed, v)
         return score.query(q), keys, v
@@ -56,11 +56,21 @@ def ready(
     return score.query(q), score.project(k), v
 
 
+def is_harmless(*tensors: Tensor) -> bool:
+    """Whether a weight of exactly 0 undoes whatever these hold, so that nothing need be hidden."""
+    return may_look(tensors[0].device.type) and all(_is_tame(x) for x in tensors)
+
+
+def hide_queries(allowed: Tensor, q: Tensor) -> Tensor:
+    """Queries (B, H, Tq, .) made harmless in the rows that see no key; `allowed` as from `Mask.dense`."""
+    return _harmless(_any(allowed, 3), q)[0]
+
+
 def _hide(allowed: Tensor, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """All three made harmless in the rows that attend to nothing, or that nothing attends to."""
     if allowed.shape[2] == 1 and may_look(allowed.device.type) and allowed.all():
         return q, k, v
-    (q,) = _harmless(_any(allowed, 3), q)
+    q = hide_queries(allowed, q)
     k, v = hide_keys(allowed, k, v)
     return q, k, v
 

@@ -38,7 +38,10 @@ class Attended:
 
     @property
     def lse(self) -> Tensor:
-        """log sum_i exp(e_i) (B, H, Tq), natural logarithm; -inf for a query that may attend to nothing."""
+        """log sum_i exp(e_i) (B, H, Tq), natural logarithm; -inf for a query that may attend to nothing.
+
+        The keys' alone: a sink, where there is one, is not among them.
+        """
         return log_sum_exp(self.scores)
 
     @property
@@ -85,16 +88,23 @@ def from_scores(
     dtype: torch.dtype,
     add_up: Callable[[Tensor, Tensor], Tensor] = torch.matmul,
 ) -> Attended:
-    """What follows the scores e (B, H, Tq, Tk); `add_up` is the product of weights and values (B, H, Tk, Dv)."""
-    if bias is not None:
-        e = e + bias.dense(*size).to(e.dtype)
-    if allowed is not None:
-        e = torch.where(allowed, e, -math.inf)
+    """What follows the scores e (B, H, Tq, Tk); `add_up` is the product of weights and values (B, H, Tk, Dv).
+
+    `size` is what `Rule.dense` takes: of a part of the grid, with the part.
+    """
+    e = biased(e, size, allowed, bias)
     weights = normaliser.weights(e)
     if after is not None:
         weights = weights * after.dense(*size).to(e.dtype)
     dropped = F.dropout(weights, dropout) if dropout else weights
     return Attended(add_up(dropped, values).to(dtype), weights, e, normaliser)
+
+
+def biased(e: Tensor, size: tuple, allowed: Tensor | None, bias: Bias | None) -> Tensor:
+    """The scores with their bias, -inf where the mask hides."""
+    if bias is not None:
+        e = e + bias.dense(*size).to(e.dtype)
+    return e if allowed is None else torch.where(allowed, e, -math.inf)
 
 
 def per_query_head(x: Tensor, heads: int) -> Tensor:

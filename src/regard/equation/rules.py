@@ -13,6 +13,28 @@ import torch
 from torch import Tensor
 
 
+class Part(NamedTuple):
+    """A part of the grid, all heads: batch rows, queries and keys from one number to another."""
+
+    batch: slice = slice(None)
+    rows: slice = slice(None)
+    keys: slice = slice(None)
+
+    def of(self, tensor: Tensor) -> Tensor:
+        """This part of a tensor (B, H, Tq, Tk) whose axes have their full size or 1."""
+        B, _, Tq, Tk = tensor.shape
+        everything = slice(None)
+        return tensor[
+            self.batch if B > 1 else everything,
+            :,
+            self.rows if Tq > 1 else everything,
+            self.keys if Tk > 1 else everything,
+        ]
+
+
+WHOLE = Part()
+
+
 class Grid(NamedTuple):
     """Indices of a part of the (batch, head, query, key) grid, in tensors that broadcast to its shape."""
 
@@ -32,13 +54,13 @@ class Grid(NamedTuple):
         return self.row + self.shift if self.shift else self.row
 
     @staticmethod
-    def full(B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None) -> "Grid":
-        """Every index of a (B, H, Tq, Tk) problem."""
+    def full(B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None, part: Part = WHOLE) -> "Grid":
+        """Every index of a (B, H, Tq, Tk) problem, or of a part of it."""
         return Grid(
-            torch.arange(B, device=device).view(B, 1, 1, 1),
+            _range(B, part.batch, device).view(-1, 1, 1, 1),
             torch.arange(H, device=device).view(1, H, 1, 1),
-            torch.arange(Tq, device=device).view(1, 1, Tq, 1),
-            torch.arange(Tk, device=device).view(1, 1, 1, Tk),
+            _range(Tq, part.rows, device).view(1, 1, -1, 1),
+            _range(Tk, part.keys, device).view(1, 1, 1, -1),
             Tk - Tq,
             Tk,
         )
@@ -56,9 +78,11 @@ class Rule(ABC):
     def at(self, grid: Grid) -> Tensor:
         """The rule's values at these indices, in a shape that broadcasts to the grid's."""
 
-    def dense(self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None) -> Tensor:
-        """The whole grid's values, broadcasting to (B, H, Tq, Tk): size 1 on axes the rule does not depend on."""
-        return self.at(Grid.full(B, H, Tq, Tk, device))
+    def dense(
+        self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None, part: Part = WHOLE
+    ) -> Tensor:
+        """The values of a (B, H, Tq, Tk) grid or of a part, broadcasting to it: size 1 on axes that do not matter."""
+        return self.at(Grid.full(B, H, Tq, Tk, device, part))
 
     def check(self, B: int, H: int, Tq: int, Tk: int) -> None:  # noqa: B027 (most rules fit every size)
         """Raise ValueError if the rule does not fit a problem of this size."""
@@ -72,6 +96,11 @@ class Rule(ABC):
     def requires_grad(self) -> bool:
         """Whether a gradient must flow back into the rule."""
         return any(tensor.requires_grad for tensor in self.tensors)
+
+
+def _range(size: int, part: slice, device: torch.device | str | None) -> Tensor:
+    start, stop, _ = part.indices(size)
+    return torch.arange(start, stop, device=device)
 
 
 def broadcasts(name: str, tensor: Tensor, B: int, H: int, Tq: int, Tk: int) -> None:
