@@ -5,6 +5,7 @@ also shapes what is looked for; and his `AlternatingCoAttention`, question, imag
 (batch, time, features); an image's positions are in one row. `lengths` say how many count, or which (a bool tensor).
 """
 
+from abc import abstractmethod
 from typing import Any, NamedTuple
 
 import torch
@@ -97,7 +98,38 @@ class CoAttention(nn.Module):
         return a, b, both_within(of_first, of_second), both_within(of_second, of_first)
 
 
-class ParallelCoAttention(nn.Module):
+class _SummedUp(nn.Module):
+    """What Lu's two forms share: a vector for each modality, with the weights that made it."""
+
+    def forward(
+        self,
+        first: Float[Tensor, "batch first_time first_features"],
+        second: Float[Tensor, "batch second_time second_features"],
+        first_lengths: Within | None = None,
+        second_lengths: Within | None = None,
+    ) -> Pair:
+        """The two vectors (batch, first features) and (batch, second features).
+
+        Raises ValueError where the shapes do not fit.
+        """
+        return Pair(*(x.context[:, 0, 0] for x in self.attended(first, second, first_lengths, second_lengths)))
+
+    @abstractmethod
+    def attended(
+        self, first: Tensor, second: Tensor, first_lengths: Within | None = None, second_lengths: Within | None = None
+    ) -> tuple[Attended, Attended]:
+        """Context, weights, scores and log-sum-exp of both sums, each with head and query axes of size 1."""
+
+    def weights(self, *arguments: Any, **named: Any) -> Pair:
+        """The weights (batch, first) and (batch, second) alone; arguments as for calling the layer."""
+        return Pair(*(x.weights[:, 0, 0] for x in self.attended(*arguments, **named)))
+
+    def scores(self, *arguments: Any, **named: Any) -> Pair:
+        """The scores likewise, −∞ where nothing may be seen; arguments as for calling the layer."""
+        return Pair(*(x.scores[:, 0, 0] for x in self.attended(*arguments, **named)))
+
+
+class ParallelCoAttention(_SummedUp):
     """Both modalities at once, each summed up with the other in mind; V the first, Q the second, states as columns.
 
         C = tanh(Qᵀ W_b V),   H_v = tanh(W_v V + (W_q Q) C),   H_q = tanh(W_q Q + (W_v V) Cᵀ)
@@ -115,19 +147,6 @@ class ParallelCoAttention(nn.Module):
         bound = hidden**-0.5
         self.ask_first = nn.Parameter(torch.empty(hidden).uniform_(-bound, bound))
         self.ask_second = nn.Parameter(torch.empty(hidden).uniform_(-bound, bound))
-
-    def forward(
-        self,
-        first: Float[Tensor, "batch first_time first_features"],
-        second: Float[Tensor, "batch second_time second_features"],
-        first_lengths: Within | None = None,
-        second_lengths: Within | None = None,
-    ) -> Pair:
-        """The two vectors, v (batch, first features) and q (batch, second features).
-
-        Raises ValueError where the shapes do not fit.
-        """
-        return Pair(*(x.context[:, 0, 0] for x in self.attended(first, second, first_lengths, second_lengths)))
 
     def attended(
         self,
@@ -149,16 +168,8 @@ class ParallelCoAttention(nn.Module):
             _sum_up(self.ask_second, h_q, q, None if second_lengths is None else keys_within(of_second)),
         )
 
-    def weights(self, *arguments: Any, **named: Any) -> Pair:
-        """The weights a_v (batch, first) and a_q (batch, second) alone; arguments as for calling the layer."""
-        return Pair(*(x.weights[:, 0, 0] for x in self.attended(*arguments, **named)))
 
-    def scores(self, *arguments: Any, **named: Any) -> Pair:
-        """w_hvᵀ H_v and w_hqᵀ H_q alone, −∞ where nothing may be seen; arguments as for calling the layer."""
-        return Pair(*(x.scores[:, 0, 0] for x in self.attended(*arguments, **named)))
-
-
-class AlternatingCoAttention(nn.Module):
+class AlternatingCoAttention(_SummedUp):
     """Question, image, question: each is summed up with what the one before found; Q the second, V the first.
 
         x̂ = A(X; g):  H = tanh(W_x X + W_g g),  a = softmax(w_hᵀ H),  x̂ = Σ_i a(i) X_i
@@ -173,19 +184,6 @@ class AlternatingCoAttention(nn.Module):
         self.summary = AttentionPooling(second, hidden, bias=False)
         self.over_first = AdditiveAttention(second, first, hidden)
         self.over_second = AdditiveAttention(first, second, hidden)
-
-    def forward(
-        self,
-        first: Float[Tensor, "batch first_time first_features"],
-        second: Float[Tensor, "batch second_time second_features"],
-        first_lengths: Within | None = None,
-        second_lengths: Within | None = None,
-    ) -> Pair:
-        """The two vectors, v̂ (batch, first features) and q̂ (batch, second features).
-
-        Raises ValueError where the shapes do not fit.
-        """
-        return Pair(*(x.context[:, 0, 0] for x in self.attended(first, second, first_lengths, second_lengths)))
 
     def attended(
         self,
@@ -207,14 +205,6 @@ class AlternatingCoAttention(nn.Module):
             None if second_lengths is None else keys_within(of_second),
         )
         return found_first, found_second
-
-    def weights(self, *arguments: Any, **named: Any) -> Pair:
-        """The weights (batch, first) and (batch, second); arguments as for calling the layer."""
-        return Pair(*(x.weights[:, 0, 0] for x in self.attended(*arguments, **named)))
-
-    def scores(self, *arguments: Any, **named: Any) -> Pair:
-        """The scores likewise, −∞ where nothing may be seen; arguments as for calling the layer."""
-        return Pair(*(x.scores[:, 0, 0] for x in self.attended(*arguments, **named)))
 
 
 def _clean(
