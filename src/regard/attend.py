@@ -23,7 +23,7 @@ from regard.equation.reference import Attended
 from regard.equation.scores import Score, as_score
 from regard.kernels.kernel import Compute
 from regard.kernels.plan import Plan, asked, make
-from regard.kernels.problem import Call, describe
+from regard.kernels.problem import Call, describe, reads
 
 _MOST_PLANS = 4096
 _plans: dict[tuple[object, ...], Plan] = {}
@@ -63,10 +63,11 @@ def attend(
         q: Queries (B, H, Tq, D).
         k: Keys (B, Hk, Tk, Dk), H a multiple of Hk (grouped heads); or `score.prepare(keys)`, done once.
         v: Values (B, Hk, Tk, Dv).
-        score: `Dot(scale)`, `General`, `Additive`, `Cosine`, or a callable of q, k; None is `Dot()`: q . k / sqrt(D).
+        score: `Dot(scale, cap=)`, `General`, `Additive`, `Cosine`, or a callable of q, k; None is q . k / sqrt(D).
         mask: Rules combined with `&`, `|`, `~`, or a bool tensor that broadcasts to (B, H, Tq, Tk). True: may attend.
         bias: A rule such as `alibi(heads)`, or a tensor that broadcasts to (B, H, Tq, Tk); added to the scores.
-        normalise: "softmax", "sparsemax", "entmax", "sigmoid", "hard", "sample", "gumbel", or one such as Entmax(1.2).
+        normalise: "softmax", "sparsemax", "entmax", "sigmoid", "hard", "sample", "gumbel", or one such as Entmax(1.2)
+            or Softmax(sink).
         after: A factor on the normalised weights, rule or tensor like `bias`; the result is not normalised again.
         dropout: The probability with which a weight is dropped; the others are scaled by 1 / (1 - dropout).
 
@@ -220,9 +221,10 @@ def _kind(call: Call) -> tuple[object, ...]:
     grad: tuple[bool, ...] = ()
     if torch.is_grad_enabled():
         grad = (q.requires_grad, keys.requires_grad, v.requires_grad)
-        if score.tensors or bias is not None or after is not None:
+        of_normaliser = reads(normaliser)
+        if score.tensors or of_normaliser or bias is not None or after is not None:
             of_rules = [rule.tensors for rule in (bias, after) if rule is not None]
-            grad += tuple([x.requires_grad for tensors in (score.tensors, *of_rules) for x in tensors])
+            grad += tuple([x.requires_grad for tensors in (score.tensors, of_normaliser, *of_rules) for x in tensors])
     return (
         weights,
         prepared,

@@ -94,6 +94,22 @@ def test_scaled_dot_is_sdpa() -> None:
     torch.testing.assert_close(ours, square, atol=1e-12, rtol=0)
 
 
+def test_a_soft_cap_is_the_capped_dot_product_before_bias_and_mask() -> None:
+    q, k, v = random(B, H, Tq, D), random(B, H, Tk, D), random(B, H, Tk, D)
+    bias = random(1, H, Tq, Tk)
+    e = 1.5 * torch.tanh(0.7 * q @ k.mT / 1.5) + bias
+    ours = attend_with_weights(q, k, v, score=Dot(0.7, cap=1.5), bias=bias, mask=causal())
+    seen = causal().dense(B, H, Tq, Tk)
+    torch.testing.assert_close(ours.scores, e.masked_fill(~seen, -math.inf), atol=1e-12, rtol=0)
+    torch.testing.assert_close(ours.context, torch.softmax(ours.scores, -1) @ v, atol=1e-12, rtol=0)
+    assert torch.equal(ours.context, attend(q, k, v, score=Dot(0.7, cap=1.5), bias=bias, mask=causal()))
+    scale = D**-0.5
+    large = attend_with_weights(1e4 * q, k, v, score=Dot(cap=1.5))
+    torch.testing.assert_close(large.scores, 1.5 * torch.tanh(1e4 * scale * q @ k.mT / 1.5), atol=1e-9, rtol=0)
+    wide = attend_with_weights(q, k, v, score=Dot(cap=1e6)).scores  # far from the cap it does nothing
+    torch.testing.assert_close(wide, q @ k.mT * scale, atol=1e-8, rtol=0)
+
+
 def test_concat_is_additive() -> None:
     q, k, v = random(B, 1, Tq, D), random(B, 1, Tk, D), random(B, 1, Tk, 3)
     vector, both = random(A), random(A, 2 * D)
@@ -119,6 +135,7 @@ def scores() -> list[Score]:
     return [
         Dot(),
         Dot(0.7),
+        Dot(0.7, cap=0.5),
         General(random(D, D)),
         Additive(random(A), random(A, D), random(A, D), random(A)),
         Additive(random(A), random(A, D), random(A, D)),
@@ -212,6 +229,10 @@ def test_a_score_of_ones_own_in_a_few_lines() -> None:
 def test_what_does_not_fit_is_named() -> None:
     q, k, v = torch.zeros(1, 1, 2, 4), torch.zeros(1, 1, 3, 4), torch.zeros(1, 1, 3, 4)
     for says, call in {
+        r"Dot: cap must be a number above 0, or None for no cap, got 0": lambda: Dot(cap=0),
+        r"the keys were prepared for Dot\(cap=2\), got Dot\(\)": lambda: attend(
+            q, Dot(cap=2.0).prepare(k), v, score=Dot()
+        ),
         r"General: W: expected a matrix": lambda: General(torch.zeros(3)),
         r"w_query has 3 rows, so w_key must have 3, got \(2,\)": lambda: Additive(
             torch.zeros(3), torch.zeros(3, 4), torch.zeros(2, 4)

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from regard.equation.biases import Bias
 from regard.equation.mask import Mask
+from regard.equation.noise import dropped
 from regard.equation.normalisers import Normaliser, Softmax, log_sum_exp
 from regard.equation.precision import full, no_autocast
 from regard.equation.prepare import Keys, ready
@@ -96,8 +96,8 @@ def from_scores(
     weights = normaliser.weights(e)
     if after is not None:
         weights = weights * after.dense(*size).to(e.dtype)
-    dropped = F.dropout(weights, dropout) if dropout else weights
-    return Attended(add_up(dropped, values).to(dtype), weights, e, normaliser)
+    kept = dropped(weights, dropout) if dropout else weights
+    return Attended(add_up(kept, values).to(dtype), weights, e, normaliser)
 
 
 def biased(e: Tensor, size: tuple, allowed: Tensor | None, bias: Bias | None) -> Tensor:

@@ -100,13 +100,20 @@ class Score:
 
 
 class Dot(Score):
-    """e = scale * q . k; `scale` None is 1 / sqrt(D) (Vaswani 2017), 1.0 is Luong's (2015)."""
+    """e = scale * q . k; `scale` None is 1 / sqrt(D) (Vaswani 2017), 1.0 is Luong's (2015).
+
+    With a soft cap, e = cap * tanh(scale * q . k / cap): no score leaves (-cap, cap). Gemma 2 (arXiv 2408.00118).
+    """
 
     key = ("dot",)
     is_dot = True
 
-    def __init__(self, scale: float | None = None) -> None:
-        self.scale = scale
+    def __init__(self, scale: float | None = None, *, cap: float | None = None) -> None:
+        if cap is not None and not 0 < cap < math.inf:
+            raise ValueError(f"Dot: cap must be a number above 0, or None for no cap, got {cap!r}")
+        self.scale, self.cap = scale, cap
+        if cap is not None:
+            self.key, self.is_dot = ("dot", cap), False
 
     def factor(self, features: int) -> float:
         """See `Score.factor`."""
@@ -114,10 +121,18 @@ class Dot(Score):
 
     def compare(self, q: Tensor, k: Tensor) -> Tensor:
         """See `Score.compare`."""
-        return (full(q) * self.factor(q.shape[-1])) @ full(k).mT
+        if self.cap is None:
+            return (full(q) * self.factor(q.shape[-1])) @ full(k).mT
+        return self.cap * torch.tanh((full(q) * (self.factor(q.shape[-1]) / self.cap)) @ full(k).mT)
+
+    def cost(self, features: int) -> tuple[int, int]:
+        """The cap adds a tanh (counted as one), a product, and a number kept for backward."""
+        operations, numbers = super().cost(features)
+        return (operations, numbers) if self.cap is None else (operations + 2, numbers + 1)
 
     def __repr__(self) -> str:
-        return "Dot()" if self.scale is None else f"Dot({self.scale:g})"
+        parts = [] if self.scale is None else [f"{self.scale:g}"]
+        return f"Dot({', '.join(parts + ([] if self.cap is None else [f'cap={self.cap:g}']))})"
 
 
 class General(Score):

@@ -69,6 +69,7 @@ class Problem:
     """Whether a gradient must flow into the bias."""
     normalise: str
     softmax: bool
+    """Whether the weights are the plain softmax, without a sink."""
     after: bool
     dropout: bool
     grad: bool
@@ -106,13 +107,16 @@ def describe(call: Call) -> Problem:
     for rule in (mask, bias, after):
         if rule is not None:
             rule.check(B, H, Tq, Tk)
+    of_normaliser = reads(normaliser)
     _check_devices(q, score, mask, bias, after)
+    _check_sinks(q, normaliser)
     flops, numbers = score.cost(q.shape[3])
     differentiable: list[Tensor | Bias] = [
         q,
         keys,
         v,
         *score.tensors,
+        *of_normaliser,
         *(rule for rule in (bias, after) if rule is not None),
     ]
     return Problem(
@@ -136,7 +140,7 @@ def describe(call: Call) -> Problem:
         bias=bias is not None,
         bias_grad=torch.is_grad_enabled() and bias is not None and bias.requires_grad,
         normalise=normaliser.name,
-        softmax=type(normaliser) is Softmax,
+        softmax=type(normaliser) is Softmax and len(of_normaliser) == 0,
         after=after is not None,
         dropout=dropout > 0,
         grad=torch.is_grad_enabled() and any(x.requires_grad for x in differentiable),
@@ -178,6 +182,22 @@ def _check_inputs(q: Tensor, k: Tensor, v: Tensor, score: Score, prepared: bool)
             f"heads), got {k.shape[1]}"
         )
     score.check(q, k, prepared)
+
+
+def reads(normaliser: Normaliser) -> tuple[Tensor, ...]:
+    """Every tensor the normaliser reads: most read none, and need not say so."""
+    return getattr(normaliser, "tensors", ())
+
+
+def _check_sinks(q: Tensor, normaliser: Normaliser) -> None:
+    if not isinstance(normaliser, Softmax) or normaliser.sink is None:
+        return
+    if len(normaliser.sink) != q.shape[1]:
+        raise ValueError(
+            f"normalise: {normaliser} has a sink for each of {len(normaliser.sink)} heads, q has {q.shape[1]}"
+        )
+    if normaliser.sink.device != q.device:
+        raise ValueError(f"normalise: {normaliser} is on {normaliser.sink.device}, expected {q.device}, where q is")
 
 
 def _check_devices(q: Tensor, score: Score, mask: Mask | None, bias: Bias | None, after: Bias | None) -> None:

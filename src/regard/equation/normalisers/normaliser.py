@@ -15,7 +15,10 @@ class Normaliser(Protocol):
     """
 
     name: str
-    """With its parameters, if any: part of the plan's key."""
+    """With its parameters, if any: part of the plan's key.
+
+    One that reads tensors (`Softmax` with a sink) has them in `tensors` as well, so that a plan knows of gradients.
+    """
 
     def weights(self, e: Tensor) -> Tensor:
         """Weights (..., Tk), 0 where e is -inf; at least float32."""
