@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from regard.cli import translate as command
+from regard.cli import options
 from regard.decoding.options import Decoding
 
 
@@ -136,7 +136,7 @@ def test_without_a_model_ones_own_goes_before_the_one_that_came_along(
     regard, translator, tmp_path, monkeypatch, own, shipped, loaded, says
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "names", lambda: shipped)
+    monkeypatch.setattr(options, "names", lambda: shipped)
     if own:
         (tmp_path / "regard-model").mkdir()
     outcome = regard("translate", "x")

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from regard.cli.options import (
-    DEFAULT_MODEL,
+    LINK_MINIMUM,
+    LINK_RULE,
     GoldFile,
     GoldFrom,
     JsonFile,
     Minimum,
-    ModelFolder,
+    ModelName,
     PairsFile,
     Rule,
     SourceFile,
     TargetFile,
     check_folder_of,
+    default_model,
     lines_in,
     some_lines,
     write_json,
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "[bold]Examples[/bold]\n\n"
     "regard align pairs.tsv --model en-fr > pairs.links\n\n"
-    "regard align --source a.en --target a.fr --model en-fr --rule either --output a.links\n\n"
+    "regard align --source a.en --target a.fr --model en-fr --rule both --output a.links\n\n"
     "regard align --source a.en --target a.fr --model en-fr --gold a.gold --gold-from 1"
 )
 AT_ONCE = 2_000  # pairs aligned before their weights are forgotten, so that a long file needs little memory
@@ -46,10 +48,10 @@ def align(
     pairs: PairsFile = None,
     source: SourceFile = None,
     target: TargetFile = None,
-    model: ModelFolder = DEFAULT_MODEL,
+    model: ModelName = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where the links go.")] = None,
-    rule: Rule = "target",
-    minimum: Minimum = 0.0,
+    rule: Rule = LINK_RULE,
+    minimum: Minimum = LINK_MINIMUM,
     gold: GoldFile = None,
     gold_from: GoldFrom = 0,
     json_file: JsonFile = None,
@@ -66,6 +68,7 @@ def align(
     chosen = LinkRule(rule, minimum)  # type: ignore[arg-type]
     data = read_pairs(pairs, source=source, target=target)
     wanted = gold_lines(gold, lines_in(data)) if gold else None
+    model = model or default_model()
     translator = exact_translator(model)
     links = link_pairs(translator, data, chosen)
     lines = [""] * lines_in(data)
@@ -85,12 +88,12 @@ def align(
     if json_file:
         write_json(
             json_file,
-            {"model": str(model), "rule": str(chosen), "pairs": len(lines), "blank": list(data.blank)}
+            {"model": model, "rule": str(chosen), "pairs": len(lines), "blank": list(data.blank)}
             | ({"alignment": score.plain()} if score else {}),
         )
 
 
-def exact_translator(model: Path) -> Translator:
+def exact_translator(model: str) -> Translator:
     """The model in float64, where no rounding of a batch's products can tip a link."""
     import torch
 

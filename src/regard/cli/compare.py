@@ -42,7 +42,9 @@ EXAMPLES = (
     "regard compare with-attention without --data multi30k --languages de-en\n\n"
     "regard compare en-fr other-system.out test.tsv --json comparison.json"
 )
-System = Annotated[Path, typer.Argument(metavar="SYSTEM", help="A model's folder, or a file of its translations.")]
+System = Annotated[
+    Path, typer.Argument(metavar="SYSTEM", help="A model's folder or name, or a file of its translations.")
+]
 
 
 def compare(

@@ -10,9 +10,10 @@ import typer
 from regard.cli.align import exact_translator, gold_lines, link_pairs, score_links
 from regard.cli.options import (
     DEFAULT_DATA,
-    DEFAULT_MODEL,
     EDGES,
     LANGUAGES,
+    LINK_MINIMUM,
+    LINK_RULE,
     Beam,
     DataDir,
     Edges,
@@ -21,7 +22,7 @@ from regard.cli.options import (
     JsonFile,
     Languages,
     Minimum,
-    ModelFolder,
+    ModelName,
     PairsFile,
     PublicName,
     Rule,
@@ -29,6 +30,7 @@ from regard.cli.options import (
     TargetFile,
     Tokenize,
     check_folder_of,
+    default_model,
     length_edges,
     lines_in,
     test_pairs,
@@ -56,14 +58,14 @@ def evaluate(
     public: PublicName = None,
     languages: Languages = LANGUAGES,
     data_dir: DataDir = DEFAULT_DATA,
-    model: ModelFolder = DEFAULT_MODEL,
+    model: ModelName = None,
     beam: Beam = 5,
     tokenize: Tokenize = "13a",
     edges: Edges = EDGES,
     gold: GoldFile = None,
     gold_from: GoldFrom = 0,
-    rule: Rule = "target",
-    minimum: Minimum = 0.0,
+    rule: Rule = LINK_RULE,
+    minimum: Minimum = LINK_MINIMUM,
     json_file: JsonFile = None,
 ) -> None:
     """Score a model on sentence pairs; without a file, on the built-in corpus' test split.
@@ -83,6 +85,7 @@ def evaluate(
     chosen = LinkRule(rule, minimum)  # type: ignore[arg-type]
     if gold and not (pairs or source or target or public):
         raise UserError("--gold: give the pairs whose links these are, as PAIRS.TSV or by --source and --target")
+    model = model or default_model()
     translator = load(model)
     data, name = test_pairs(pairs, source, target, public, languages, data_dir)
     wanted = gold_lines(gold, lines_in(data)) if gold else None
@@ -106,7 +109,7 @@ def evaluate(
         typer.echo(f"{part.label:<12}{part.sentences:>12,}  {bleu_of(part):>6}")
     if json_file:
         content = {
-            "model": str(model), "data": name, "sentences": len(texts), "left_out": list(data.blank), "beam": beam,
+            "model": model, "data": name, "sentences": len(texts), "left_out": list(data.blank), "beam": beam,
             "seconds": round(seconds, 2), "scores": {s.name: plain(s) for s in scores},
             "by_length": [{"words": p.label, "sentences": p.sentences, **plain(p.bleu)} for p in bins],
         }  # fmt: skip

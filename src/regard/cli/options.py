@@ -12,10 +12,20 @@ import typer
 from regard.data.pairs import Pairs, read_pairs
 from regard.errors import UserError
 from regard.folder import write
+from regard.shipped import DEFAULT, names
 
 DEFAULT_MODEL = Path("regard-model")
 
-ModelFolder = Annotated[Path, typer.Option("--model", "-m", metavar="FOLDER", help="A folder that `train` made.")]
+ModelName = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        help=f"A folder that `train` made, or the name of a model that came along. Given none: {DEFAULT_MODEL} if it "
+        f"is there, else {DEFAULT}.",
+    ),
+]
 PairsFile = Annotated[
     Path | None,
     typer.Argument(metavar="PAIRS.TSV", help="Sentence pairs, one SOURCE<tab>TARGET a line; plain or gzip."),
@@ -42,6 +52,7 @@ Rule = Annotated[
         "either, all."
     ),
 ]
+LINK_RULE, LINK_MINIMUM = "either", 0.05  # the best on the built-in corpus' validation split: docs/results.md
 Minimum = Annotated[float, typer.Option(min=0, max=1, help="A smaller weight is no link.")]
 PublicName = Annotated[
     str | None, typer.Option("--data", metavar="NAME", help="A public set in place of files; `regard data` lists them.")
@@ -49,6 +60,14 @@ PublicName = Annotated[
 Languages = Annotated[str, typer.Option(metavar="XX-YY", help="Of the public set: from which language to which.")]
 DataDir = Annotated[Path, typer.Option(metavar="FOLDER", help="Where public sets lie.")]
 LANGUAGES, DEFAULT_DATA = "en-fr", Path("regard-data")
+
+
+def default_model() -> str:
+    """Where none is named: one's own before the one that came along."""
+    shipped = DEFAULT in names()
+    if DEFAULT_MODEL.is_dir() and shipped:
+        typer.echo(f"Using the model in {DEFAULT_MODEL}; --model {DEFAULT} is the one that came along.", err=True)
+    return DEFAULT if shipped and not DEFAULT_MODEL.is_dir() else str(DEFAULT_MODEL)
 
 
 def builtin(split: Literal["train", "valid", "test"]) -> Pairs:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 
-from regard.cli.options import DEFAULT_MODEL
+from regard.cli.options import DEFAULT_MODEL, default_model
 from regard.data.pairs import read_lines
 from regard.decoding.options import Decoding
 from regard.errors import UserError
-from regard.shipped import DEFAULT, names
+from regard.shipped import DEFAULT
 
 if TYPE_CHECKING:
     from regard.translator import Translation, Translator
@@ -138,7 +138,7 @@ def translate(
     )  # fmt: skip
     typed = not sentences and not input and sys.stdin.isatty()
     lines = iter(sentences or (read_lines(input) if input else _standard_input()))
-    translator = _load(model or [_default_model()], precision)
+    translator = _load(model or [default_model()], precision)
     found = translator.stream(
         lines, n_best or 1, decoding=decoding, prefix=prefix, attention=bool(show or save), workers=workers,
         at_once=1 if typed else None, progress=True,
@@ -163,14 +163,6 @@ def _decoding(**options: Any) -> Decoding:
     except UserError as error:
         name, _, rest = str(error).partition(":")
         raise typer.BadParameter(rest.strip(), param_hint=f"--{name.replace('_', '-')}") from None
-
-
-def _default_model() -> str:
-    """One's own before the one that came along."""
-    shipped = DEFAULT in names()
-    if DEFAULT_MODEL.is_dir() and shipped:
-        typer.echo(f"Using the model in {DEFAULT_MODEL}; --model {DEFAULT} is the one that came along.", err=True)
-    return DEFAULT if shipped and not DEFAULT_MODEL.is_dir() else str(DEFAULT_MODEL)
 
 
 def _load(models: list[str], precision: str) -> Translator:
