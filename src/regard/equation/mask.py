@@ -7,7 +7,7 @@ draws it in the terminal. The rules themselves are in `masks.py`.
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import torch
 from torch import Tensor
@@ -62,6 +62,29 @@ def _looser(a: int | None, b: int | None) -> int | None:
     return None if a is None or b is None else max(a, b)
 
 
+class Corners(NamedTuple):
+    """Rectangles of the grid, tiles, by the indices of their first and of their last pair, ends included."""
+
+    first: Grid
+    last: Grid
+
+    @staticmethod
+    def of(
+        B: int, H: int, Tq: int, Tk: int, rows: int, keys: int, device: torch.device | str | None = None
+    ) -> "Corners":
+        """Every tile of `rows` by `keys` of a (B, H, Tq, Tk) problem; those at the ends may be smaller."""
+        grid = Grid.full(B, H, Tq, Tk, device)
+        first = grid._replace(row=grid.row[:, :, ::rows], key=grid.key[..., ::keys])
+        row, key = (first.row + rows - 1).clamp(max=Tq - 1), (first.key + keys - 1).clamp(max=Tk - 1)
+        return Corners(first, first._replace(row=row, key=key))
+
+
+Cover = tuple[Tensor, Tensor]
+"""Per tile, broadcasting: False in the first where no pair may attend, True in the second where all may, for certain.
+
+Where neither is certain the first is True and the second False."""
+
+
 class Mask(Rule):
     """A rule that says which pairs may attend; combine with `&`, `|`, `~`."""
 
@@ -79,6 +102,30 @@ class Mask(Rule):
     def layout(self, Tq: int, Tk: int, device: torch.device | str | None = None) -> Tensor | None:
         """Where `structure.block`: which blocks of a (Tq, Tk) grid allow anything, with four axes, sizes full or 1."""
         return None
+
+    def cover(self, corners: Corners) -> Cover:
+        """Which tiles are empty, and which are full, without looking into them: here, as far as `structure` tells."""
+        first, last = corners
+        least, most = first.key - last.query, last.key - first.query  # of key - query, in the tile
+        s = self.structure
+        some = torch.ones_like(least, dtype=torch.bool)
+        full = some if s.exact else ~some
+        if s.left is not None:
+            some, full = some & (most >= -s.left), full & (least >= -s.left)
+        if s.right is not None:
+            some, full = some & (least <= s.right), full & (most <= s.right)
+        lengths = self.key_lengths() if s.lengths else None
+        if lengths is not None:
+            lengths = lengths.to(least.device)[first.batch]
+            some, full = some & (first.key < lengths), full & (last.key < lengths)
+        layout = None
+        if s.block:
+            layout = self.layout(first.keys - first.shift, first.keys, least.device)
+        if layout is not None and s.block:
+            ends = [x // s.block for x in (first.row, last.row, first.key, last.key)]
+            seen, filled = pooled(layout, *ends)
+            some, full = some & seen, full & filled
+        return some, full
 
     def __and__(self, other: "Mask") -> "Mask":
         return _And(self, other) if isinstance(other, Mask) else NotImplemented
@@ -146,6 +193,10 @@ class _And(_Pair):
     def at(self, grid: Grid) -> Tensor:
         return self.first.at(grid) & self.second.at(grid)
 
+    def cover(self, corners: Corners) -> Cover:
+        (some, full), (other_some, other_full) = self.first.cover(corners), self.second.cover(corners)
+        return some & other_some, full & other_full
+
     def dense(
         self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None, part: Part = WHOLE
     ) -> Tensor:
@@ -172,6 +223,10 @@ class _Or(_Pair):
     def at(self, grid: Grid) -> Tensor:
         return self.first.at(grid) | self.second.at(grid)
 
+    def cover(self, corners: Corners) -> Cover:
+        (some, full), (other_some, other_full) = self.first.cover(corners), self.second.cover(corners)
+        return some | other_some, full | other_full
+
     def dense(
         self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None, part: Part = WHOLE
     ) -> Tensor:
@@ -194,6 +249,10 @@ class _Not(Mask):
     def at(self, grid: Grid) -> Tensor:
         return ~self.mask.at(grid)
 
+    def cover(self, corners: Corners) -> Cover:
+        some, full = self.mask.cover(corners)
+        return ~full, ~some
+
     def dense(
         self, B: int, H: int, Tq: int, Tk: int, device: torch.device | str | None = None, part: Part = WHOLE
     ) -> Tensor:
@@ -211,3 +270,18 @@ class _Not(Mask):
 
     def __repr__(self) -> str:
         return f"~({self.mask!r})" if isinstance(self.mask, _Pair) else f"~{self.mask!r}"
+
+
+def pooled(table: Tensor, top: Tensor, bottom: Tensor, left: Tensor, right: Tensor) -> Cover:
+    """Whether any, and whether all, of a bool table's entries from (top, left) to (bottom, right), included, are set.
+
+    `table` has four axes; the corners broadcast against the tiles' (1, 1, rows, columns).
+    """
+    sums = torch.nn.functional.pad(table.long().cumsum(2).cumsum(3), (1, 0, 1, 0))
+
+    def above(row: Tensor, column: Tensor) -> Tensor:
+        return sums[:, :, row.flatten()][..., column.flatten()]
+
+    bottom, right = bottom + 1, right + 1
+    count = above(bottom, right) - above(top, right) - above(bottom, left) + above(top, left)
+    return count > 0, count == (bottom - top) * (right - left)

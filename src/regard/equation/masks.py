@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from regard.equation.mask import Mask, Structure
+from regard.equation.mask import Corners, Cover, Mask, Structure
 from regard.equation.rules import WHOLE, Grid, Part, broadcasts, four_axes, pick
 
 
@@ -104,6 +104,15 @@ class _Documents(Mask):
             of_query, known_query = _look_up(self.queries, grid.batch, grid.row)
         return (of_key == of_query) & known_key & known_query
 
+    def cover(self, corners: Corners) -> Cover:
+        """By the smallest and the largest id in each tile: exact where a document's positions are neighbours."""
+        first, last = corners
+        of_query = (self.ids, first.query, last.query) if self.queries is None else (self.queries, first.row, last.row)
+        least_q, most_q, known_q = _extremes(*of_query)
+        least_k, most_k, known_k = (x.mT for x in _extremes(self.ids, first.key, last.key))
+        one = (least_q == most_q) & (least_k == most_k) & (least_q == least_k)
+        return (least_q <= most_k) & (least_k <= most_q), one & known_q & known_k
+
     def check(self, B: int, H: int, Tq: int, Tk: int) -> None:
         for name, tensor, steps in zip(("ids", "queries"), self.tensors, (Tk, Tq), strict=False):
             if tensor.shape[0] not in (1, B) or tensor.shape[1] != steps:
@@ -128,6 +137,14 @@ class _Tokens(Mask):
         key, key_known = _look_up(self.flags, grid.batch, grid.key)
         query, query_known = _look_up(self.flags, grid.batch, grid.query)
         return (key & key_known) | (query & query_known)
+
+    def cover(self, corners: Corners) -> Cover:
+        """By whether any, and whether all, of a tile's queries or keys are global."""
+        first, last = corners
+        flags = self.flags.long()
+        least_q, most_q, known_q = _extremes(flags, first.query, last.query)
+        least_k, most_k, known_k = (x.mT for x in _extremes(flags, first.key, last.key))
+        return (most_q == 1) | (most_k == 1), ((least_q == 1) & known_q) | ((least_k == 1) & known_k)
 
     def check(self, B: int, H: int, Tq: int, Tk: int) -> None:
         if self.flags.shape[0] not in (1, B):
@@ -186,6 +203,17 @@ class _Dense(Mask):
     ) -> Tensor:
         """The tensor itself, or a view of it."""
         return self.allowed if part is WHOLE else part.of(self.allowed)
+
+    def cover(self, corners: Corners) -> Cover:
+        """By looking at every entry."""
+        first, last = corners
+        most = least = self.allowed.view(torch.uint8).to(first.key.device)
+        for dim, start, end in ((2, first.row, last.row), (3, first.key, last.key)):
+            if most.shape[dim] > 1:
+                size = int(end.flatten()[0] - start.flatten()[0]) + 1  # of all but, perhaps, the last
+                most = torch.cat([part.amax(dim, keepdim=True) for part in most.split(size, dim)], dim)
+                least = torch.cat([part.amin(dim, keepdim=True) for part in least.split(size, dim)], dim)
+        return most.bool(), least.bool()
 
     @property
     def device(self) -> torch.device | None:
@@ -289,6 +317,25 @@ def _flags(globals: Tensor | Sequence[int]) -> tuple[Tensor, str]:
     flags = torch.zeros(1, max(positions, default=-1) + 1, dtype=torch.bool)
     flags[0, positions] = True
     return flags, str(positions)
+
+
+def _extremes(table: Tensor, first: Tensor, last: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of the entries from `first` to `last`: the least, the most (B or 1, 1, tiles, 1), and whether all of them exist.
+
+    Of those that do not exist nothing counts; where none does, the least is more than the most.
+    """
+    table = table.to(first.device)
+    steps, first, last = table.shape[1], first.flatten(), last.flatten()
+    size = int((last - first).amax()) + 1 if len(first) else 1
+    places = first[:, None] + torch.arange(size, device=first.device)
+    exists = (places >= 0) & (places < steps)
+    counts = exists & (places <= last[:, None])
+    entries = table[:, places.clamp(0, steps - 1)] if steps else table.new_zeros(1, *places.shape)
+    limits = torch.iinfo(table.dtype)
+    least = entries.masked_fill(~counts, limits.max).amin(2)
+    most = entries.masked_fill(~counts, limits.min).amax(2)
+    known = (first >= 0) & (last < steps)
+    return least[:, None, :, None], most[:, None, :, None], known[:, None]
 
 
 def _look_up(table: Tensor, batch: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:

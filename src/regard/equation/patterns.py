@@ -8,7 +8,7 @@ A pattern is a mask like any other: `strided(8) & padding(lengths)`. Longformer'
 import torch
 from torch import Tensor
 
-from regard.equation.mask import Mask, Structure
+from regard.equation.mask import Corners, Cover, Mask, Structure, pooled
 from regard.equation.rules import Grid
 
 
@@ -24,6 +24,14 @@ class _Strided(Mask):
     def at(self, grid: Grid) -> Tensor:
         back = grid.query - grid.key
         return (back >= 0) & ((back <= self.stride) | (back % self.stride == 0))
+
+    def cover(self, corners: Corners) -> Cover:
+        """By the distances in the tile, from the least to the most."""
+        first, last = corners
+        least, most = first.query - last.key, last.query - first.key
+        hits = most // self.stride * self.stride >= least.clamp(min=0)  # a multiple lies among them
+        near = self.stride == 1
+        return (most >= 0) & ((least <= self.stride) | hits), (least >= 0) & ((most <= self.stride) | near)
 
     def __repr__(self) -> str:
         return f"strided({self.stride})"
@@ -45,6 +53,17 @@ class _Fixed(Mask):
         same = grid.key // self.block == grid.query // self.block
         summary = grid.key % self.block >= self.block - self.summaries
         return (grid.key <= grid.query) & (same | summary)
+
+    def cover(self, corners: Corners) -> Cover:
+        """By the blocks that the tile's queries and keys stand in."""
+        first, last = corners
+        (q0, q1), (k0, k1) = (
+            [x // self.block for x in ends] for ends in ((first.query, last.query), (first.key, last.key))
+        )
+        same = (k0 <= q1) & (q0 <= k1)
+        summary = (last.key + self.summaries) // self.block > k0 if self.summaries else torch.zeros_like(same)
+        one = (k0 == k1) & ((q0 == q1) & (q0 == k0) | (first.key % self.block >= self.block - self.summaries))
+        return (first.key <= last.query) & (same | summary), (last.key <= first.query) & one
 
     def __repr__(self) -> str:
         return f"fixed({self.block}, {self.summaries})"
@@ -77,6 +96,18 @@ class _BigBird(Mask):
         first, keys = grid.row[:, :, :: self.block], grid.key[..., :: self.block]
         last = (first + self.block - 1).clamp(max=max(Tq - 1, 0))
         return self.at(grid._replace(row=first, key=keys)) | self.at(grid._replace(row=last, key=keys))
+
+    def cover(self, corners: Corners) -> Cover:
+        """By the blocks that the tile's queries and keys stand in; queries before the first key are not told."""
+        first, last = corners
+        count = -(-first.keys // self.block)
+        middle = torch.arange(count, device=first.key.device) * self.block
+        zero = first.key.new_zeros(1, 1, 1, 1)
+        grid = Grid(zero, zero, middle[:, None][None, None], middle[None, None, None], 0, first.keys)
+        ends = [(x // self.block).clamp(min=0) for x in (first.query, last.query, first.key, last.key)]
+        some, full = pooled(self.at(grid), *ends)
+        known = first.query >= 0
+        return some | ~known, full & known
 
     def _always(self, of_query: Tensor, of_key: Tensor) -> Tensor:
         """The blocks that are near or global."""
