@@ -20,6 +20,14 @@ class Part(NamedTuple):
     rows: slice = slice(None)
     keys: slice = slice(None)
 
+    def of_queries(self, tensor: Tensor) -> Tensor:
+        """This part of a tensor (B, H, Tq, .)."""
+        return tensor[self.batch, :, self.rows]
+
+    def of_keys(self, tensor: Tensor) -> Tensor:
+        """This part of a tensor (B, H, Tk, .)."""
+        return tensor[self.batch, :, self.keys]
+
     def of(self, tensor: Tensor) -> Tensor:
         """This part of a tensor (B, H, Tq, Tk) whose axes have their full size or 1."""
         B, _, Tq, Tk = tensor.shape

@@ -1,7 +1,7 @@
 """One key a query: the best one, one drawn by its softmax weight, and Gumbel-softmax, which is a softened draw.
 
 A draw is made by adding Gumbel noise to the scores: the key that then scores best is key i with probability
-softmax(e)_i (Gumbel 1954; Maddison, Tarlow and Minka 2014, arXiv 1411.0030). Noise comes from PyTorch's generator.
+softmax(e)_i (Gumbel 1954; Maddison, Tarlow and Minka 2014, arXiv 1411.0030). `noise.py` says where it comes from.
 """
 
 import math
@@ -9,6 +9,7 @@ import math
 import torch
 from torch import Tensor
 
+from regard.equation.noise import gumbel
 from regard.equation.normalisers.normaliser import logarithm
 from regard.equation.normalisers.rows import empty_rows
 from regard.equation.normalisers.softmax import Softmax
@@ -49,11 +50,12 @@ class Sample:
     """
 
     name = "sample"
+    draws = True
 
     def weights(self, e: Tensor) -> Tensor:
         """See `Normaliser.weights`."""
         e = full(e).detach()
-        return one_hot(e + _gumbel_noise(e))
+        return one_hot(e + gumbel(e))
 
     def log_prob(self, e: Tensor) -> Tensor:
         """log softmax(e): the logarithm of each key's chance to be drawn."""
@@ -71,6 +73,8 @@ class Gumbel:
     Source: Jang, Gu and Poole 2017 (arXiv 1611.01144); Maddison, Mnih and Teh 2017 (arXiv 1611.00712).
     """
 
+    draws = True
+
     def __init__(self, temperature: float = 1.0, straight_through: bool = False) -> None:
         if not isinstance(temperature, (int, float)) or not 0 < temperature < math.inf:
             raise ValueError(f"Gumbel: temperature must be a number above 0, got {temperature!r}")
@@ -80,7 +84,7 @@ class Gumbel:
     def weights(self, e: Tensor) -> Tensor:
         """See `Normaliser.weights`."""
         e = full(e)
-        drawn = (e + _gumbel_noise(e)) / self.temperature
+        drawn = (e + gumbel(e)) / self.temperature
         soft = _SOFTMAX.weights(drawn)
         return _straight_through(one_hot(drawn), soft) if self.straight_through else soft
 
@@ -104,9 +108,3 @@ def one_hot(e: Tensor) -> Tensor:
 def _straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     """The numbers of `hard` to the last bit, with the gradient of `soft`."""
     return hard + (soft - soft.detach())
-
-
-def _gumbel_noise(e: Tensor) -> Tensor:
-    """-log(-log u), u uniform, for each score."""
-    waits = torch.empty_like(e, memory_format=torch.contiguous_format).exponential_()
-    return -waits.clamp(min=torch.finfo(e.dtype).tiny).log()
