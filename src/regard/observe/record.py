@@ -95,7 +95,9 @@ class Look:
     """Which call of this module it was, from 0: the step, while a model generates."""
     observed: Observed
     cross: bool = False
-    """Whether queries and keys are positions of two different sequences."""
+    """Whether queries and keys are positions of two different sequences; where sizes must tell, once the watch ends."""
+    heads: Sequence[int] | None = None
+    """Which of the model's heads these are; None: all."""
 
 
 @dataclass
