@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     )
     from regard.models.han import HAN
     from regard.translator import load
+    from regard.watch import watch
 
 _HOMES = {
     "regard.attend": ("attend", "attend_with_weights", "explain", "plan"),
@@ -77,6 +78,7 @@ _HOMES = {
     ),
     "regard.models.han": ("HAN",),
     "regard.translator": ("load",),
+    "regard.watch": ("watch",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -130,6 +132,7 @@ __all__ = [
     "relative",
     "strided",
     "tokens",
+    "watch",
     "window",
 ]
 
@@ -146,11 +149,11 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """This package as a module whose `attend` is the function, also after its file `regard.attend` was imported."""
+    """This package as a module whose `attend` and `watch` are the functions, also after their files were imported."""
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name == "attend" and isinstance(value, ModuleType):
-            value = value.attend
+        if name in ("attend", "watch") and isinstance(value, ModuleType):
+            value = getattr(value, name)
         super().__setattr__(name, value)
 
 

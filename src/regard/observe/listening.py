@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from regard.attend import call
 from regard.equation.biases import Bias
 from regard.equation.mask import Mask
-from regard.equation.normalisers import Normaliser
+from regard.equation.normalisers import Gumbel, Normaliser, Sample
 from regard.equation.prepare import Keys
 from regard.equation.scores import Score
 from regard.kernels.problem import Call
@@ -110,7 +110,7 @@ def tell(call: Call, module: nn.Module | None = None, cross: bool | None = None)
     if not wanted(module):
         return
     # Statistics are not the model's business: no gradient, none of the user's modes, and none is reported itself.
-    with claimed(), torch.no_grad(), torch._C.DisableTorchFunction():
+    with claimed(), torch.inference_mode(False), torch.no_grad(), torch._C.DisableTorchFunction():
         for listener in _local.listeners:
             if listener.wants(module):
                 listener.heard(call, module, cross)
@@ -128,7 +128,23 @@ def unread(why: str, module: nn.Module | str | None = None) -> None:
 
 def computed(call: Call, compute: Callable[[Call], Any]) -> Any:
     """The source of our own layers: `attend` hands its calls to this one (`regard.attend.overheard`)."""
+    generator = _generator(call.q.device) if isinstance(call.normaliser, Gumbel | Sample) else None
+    before = generator.get_state() if generator else None
     with claimed():
         result = compute(call)
-    tell(call)
+    if generator is None or before is None or not wanted():
+        tell(call)
+        return result
+    after = generator.get_state()
+    generator.set_state(before)  # what is looked at is the draw that was made, and not another one
+    try:
+        tell(call)
+    finally:
+        generator.set_state(after)
     return result
+
+
+def _generator(device: torch.device) -> torch.Generator:
+    if device.type != "cuda":
+        return torch.default_generator
+    return torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]
