@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from regard.cli.app import app
 
-COMMANDS = ("demo", "train", "translate", "evaluate", "compare", "align", "data")
+COMMANDS = ("demo", "train", "fine-tune", "translate", "evaluate", "compare", "align", "data")
 
 
 def process(*arguments, **kwargs):

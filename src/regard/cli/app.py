@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from regard.cli import align, compare, data, demo, evaluate, guide, train, translate
+from regard.cli import align, compare, data, demo, evaluate, fine_tune, guide, train, translate
 from regard.cli.stopped import Stopped
 from regard.errors import UserError
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 for command in (
     demo.demo,
     train.train,
+    fine_tune.fine_tune,
     translate.translate,
     evaluate.evaluate,
     compare.compare,

@@ -21,14 +21,12 @@ from regard.cli.options import (
     PublicName,
     SourceFile,
     TargetFile,
-    builtin,
-    check_one_origin,
 )
+from regard.cli.origin import ValidFile, ValidSourceFile, ValidTargetFile, origin_of, read_pairs_of
 from regard.cli.settings_file import SECTIONS, choices, comments, read_yaml, reference
 from regard.cli.stopped import Stopped
 from regard.config import ModelConfig, Settings, TrainConfig
-from regard.data.pairs import Pairs, read_pairs
-from regard.data.sets import read_set
+from regard.data.pairs import Pairs
 from regard.errors import UserError
 from regard.folder import SEEDS, read_config, read_origin, read_seeds, refuse_existing
 
@@ -43,7 +41,6 @@ EXAMPLES = (
     "regard train --print-config > my.yaml; regard train pairs.tsv --config my.yaml\n\n"
     "torchrun --nproc_per_node 2 -m regard.cli.app train pairs.tsv      (each batch split over two processes)"
 )
-TRAINING_FILES, VALIDATION_FILES = ("pairs", "source", "target"), ("valid", "valid_source", "valid_target")
 
 
 def _setting(name: str) -> Any:
@@ -61,9 +58,9 @@ def train(
     pairs: PairsFile = None,
     source: SourceFile = None,
     target: TargetFile = None,
-    valid: Annotated[Path | None, typer.Option(metavar="FILE", help="Pairs to validate on, as PAIRS.TSV.")] = None,
-    valid_source: Annotated[Path | None, typer.Option(metavar="FILE", help="The same in two files: source.")] = None,
-    valid_target: Annotated[Path | None, typer.Option(metavar="FILE", help="The same in two files: target.")] = None,
+    valid: ValidFile = None,
+    valid_source: ValidSourceFile = None,
+    valid_target: ValidTargetFile = None,
     public: PublicName = None,
     languages: Languages = LANGUAGES,
     data_dir: DataDir = DEFAULT_DATA,
@@ -148,8 +145,8 @@ def _wanted(given: dict[str, Any], leads: bool) -> _Wanted:
         seeds = _seeds(given["seeds"])
     if seeds and given["seed"] is not None:
         raise UserError(f"--seed {given['seed']} and several seeds {seeds}: give one or the other")
-    origin = _origin(given, earlier_origin, out)
-    return _Wanted(settings, *_read(origin), origin, seeds)
+    origin = origin_of(given, earlier_origin, out)
+    return _Wanted(settings, *read_pairs_of(origin), origin, seeds)
 
 
 def _train(wanted: _Wanted, out: Path, resume: bool, quiet: bool) -> list[str]:
@@ -233,39 +230,3 @@ def read_settings(*mappings: dict[str, Any]) -> Settings:
         if named and isinstance(merged.get(section) or {}, dict):
             merged[section] = (merged.get(section) or {}) | named
     return Settings.from_mapping(merged)
-
-
-def _origin(given: dict[str, Any], earlier: Any, folder: Path) -> dict[str, Any]:
-    """Where the pairs come from, as the model folder remembers it; what it remembers already where nothing is given."""
-    files = {name: str(given[name].absolute()) for name in TRAINING_FILES + VALIDATION_FILES if given[name] is not None}
-    public = given["public"]
-    check_one_origin([given[name] for name in TRAINING_FILES if name in files], public)
-    if public:
-        where = {"languages": given["languages"], "data_dir": str(given["data_dir"].absolute())}
-        return {"corpus": public, "files": files} | where
-    if earlier is not None and not files:
-        if not isinstance(earlier, dict) or not isinstance(earlier.get("files"), dict):
-            raise UserError(f"{folder} does not say which pairs it was trained on: give them again")
-        return earlier
-    return {"corpus": None if any(name in files for name in TRAINING_FILES) else "built-in", "files": files}
-
-
-def _read(origin: dict[str, Any]) -> tuple[Pairs, Pairs | None]:
-    """The pairs to train on and those to validate on; None keeps some of the first for that."""
-    files = {name: Path(path) for name, path in origin["files"].items()}
-    valid: Pairs | None = None
-    if origin.get("corpus") == "built-in":
-        train, valid = builtin("train"), builtin("valid")
-    elif origin.get("corpus"):
-        where = origin["languages"], Path(origin["data_dir"])
-        train, valid = (read_set(origin["corpus"], split, *where) for split in ("train", "valid"))
-    else:
-        train = _files(files, TRAINING_FILES)
-    if any(name in files for name in VALIDATION_FILES):
-        valid = _files(files, VALIDATION_FILES)
-    return train, valid
-
-
-def _files(files: dict[str, Path], names: tuple[str, str, str]) -> Pairs:
-    tsv, source, target = (files.get(name) for name in names)
-    return read_pairs(tsv, source=source, target=target)
