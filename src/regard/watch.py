@@ -205,7 +205,7 @@ class _Watch:
 
 def _sources(model: nn.Module) -> list[Callable[[nn.Module], AbstractContextManager[None]]]:
     """Those that this model may need, beside `attend`'s own."""
-    sources = [torch_nn.listening_to]
+    sources: list[Callable[[nn.Module], AbstractContextManager[None]]] = [torch_nn.listening_to]
     if "transformers" in sys.modules:  # else the model is none of theirs
         from regard.integrations import transformers
 

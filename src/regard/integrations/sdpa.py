@@ -122,7 +122,7 @@ def _mask_and_bias(given: Tensor) -> tuple[Mask, Bias | None]:
 
 def _four(x: Tensor, rows: Sequence[int], heads: int) -> Tensor:
     """(..., heads, T, D) as (batch, heads, T, D)."""
-    return x.expand(*rows, heads, -1, -1).reshape(-1, heads, *x.shape[-2:])
+    return x.expand(*rows, heads, -1, -1).reshape(math.prod(rows), heads, *x.shape[-2:])
 
 
 def _one_memory(a: Tensor, b: Tensor) -> bool:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
+import numpy as np
+import torch
 from torch import Tensor
 
 
@@ -129,3 +132,39 @@ class Seen:
     def names(self) -> list[str]:
         """The modules seen, each once, in order."""
         return list(dict.fromkeys(look.name for look in self.looks))
+
+    def subset(self, pattern: str) -> Seen:
+        """What was seen of the modules whose name matches, such as "decoder.*"; tokens come along."""
+        looks = [look for look in self.looks if fnmatchcase(look.name, pattern)]
+        unread = {name: why for name, why in self.unread.items() if fnmatchcase(name, pattern)}
+        return Seen(looks, unread, self.tokens, self.source_tokens)
+
+    def matrix(self, name: str, head: int, row: int = 0) -> Tensor:
+        """The weights of one head of a module (queries, keys), 0 where the mask hides; of a generation, its steps
+        below each other. It takes a watch with weights=True.
+
+        Raises KeyError for a name that was not seen, ValueError without weights, for a head or batch row that is not
+        there, and for calls that are not the steps of one generation.
+        """
+        from regard.observe.report.calls import calls
+
+        looks = self[name]
+        heads = range(looks[0].observed.size[1]) if looks[0].heads is None else looks[0].heads
+        if head not in heads:
+            raise ValueError(f"head: of {name} there are {', '.join(map(str, heads))}, got {head}")
+        if any(look.observed.weights is None for look in looks):
+            raise ValueError(f"{name}: its weights were not kept; take watch(model, weights=True)")
+        found = calls(Seen(looks), row)
+        if len(found) != 1:
+            raise ValueError(
+                f"{name} was called {len(looks)} times, with sizes that do not follow each other as the steps of one "
+                f"generation do (of a beam search, queries are hypotheses: decode with one); look at each, "
+                f"seen[{name!r}][step].observed.weights"
+            )
+        return torch.from_numpy(np.nan_to_num(found[0].weights[list(heads).index(head)], nan=0.0))
+
+    def show(self, row: int = 0) -> None:
+        """Print a line for each module: its sizes, and the entropy of each head in this batch row."""
+        from regard.observe.overview import show
+
+        show(self, row)
