@@ -39,6 +39,7 @@ class ModelConfig:
     tied_embeddings: Literal["none", "target", "all"] = "all"  # one table: decoder's input and output, or encoder's too
     dropout: float = 0.3  # share of features dropped in training
     embedding_dropout: float | None = None  # of the words' vectors; unset: the same
+    scale_embeddings: bool = False  # words' vectors times √embedding where they are read: learns sooner
     window: int = 5  # D of local attention: source positions to each side of p_t
 
     def __post_init__(self) -> None:
@@ -63,6 +64,7 @@ class TrainConfig:
     steps: int | None = None  # updates, at most, whatever the epochs say
     batch_tokens: int = 2048  # source or target tokens a batch holds at most, padding counted
     vocabulary: int = 8000  # subwords, shared by the two languages
+    subword_dropout: float = 0.0  # share of merges left out in training: a word is cut in another way each epoch
     max_tokens: int = 100  # a longer side leaves the pair out, counted and named
     accumulate: int = 1  # batches whose gradients make one step, as one batch of all their tokens would
     learning_rate: float = 1e-3  # Adam's, at its peak
@@ -92,6 +94,7 @@ class TrainConfig:
         _check(self, "warmup", self.warmup >= 0, "0 or more")
         _check(self, "weight_decay", self.weight_decay >= 0, "0 or more")
         _check(self, "final_rate", 0 <= self.final_rate <= 1, "from 0 to 1")
+        _check(self, "subword_dropout", 0 <= self.subword_dropout < 1, "from 0 up to, not including, 1")
         _check(self, "label_smoothing", 0 <= self.label_smoothing < 1, "from 0 up to, not including, 1")
 
 

@@ -62,6 +62,15 @@ def test_steps_of_all_processes_hold_every_pair_once_an_epoch_and_none_is_left_o
     assert streams[0].steps_in(accumulate) == batches
 
 
+def test_each_epoch_is_as_it_is_drawn():
+    drawn = [Encoded([[5 + epoch] * 3] * 8, [[6, EOS]] * 8, []) for epoch in range(3)]
+    stream = BatchStream(drawn[0], 12, 3, redraw=lambda epoch: drawn[epoch])
+    seen = [int(step.batches[0].source[0, 0]) for step in islice(stream, 6)]
+    assert seen == [5, 5, 6, 6, 7, 7]
+    later = BatchStream(drawn[0], 12, 3, start=3, redraw=lambda epoch: drawn[epoch])
+    assert int(next(iter(later)).batches[0].source[0, 0]) == 6
+
+
 def test_teacher_forcing_shifts_by_one_and_feeds_no_end_mark():
     batch = make_batch([[5], [5, 7, 8]], [[9, 10, EOS], [11, EOS]])
     assert batch.source.tolist() == [[5, 7, 8], [5, PAD, PAD]]

@@ -88,6 +88,14 @@ def test_states_follow_their_parents():
     torch.testing.assert_close(a.weights, b.weights[kept])
 
 
+def test_scaled_embeddings_are_read_larger_and_written_as_they_are():
+    net, same = model(scale_embeddings=True), model()
+    same.load_state_dict(net.state_dict())
+    words = torch.tensor([4, 7, 0])
+    torch.testing.assert_close(net.embed(words, "shared"), same.embed(words, "shared") * 6**0.5)
+    assert torch.equal(net.output_words(), same.output_words())
+
+
 def test_tied_tables_are_one():
     def size(tied):
         return sum(p.numel() for p in model(tied_embeddings=tied, embedding=8).parameters())

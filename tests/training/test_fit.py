@@ -34,11 +34,11 @@ def test_it_learns_a_small_language_and_leaves_a_whole_folder(tmp_path):
     assert str(tmp_path) not in (tmp_path / "m" / "config.json").read_text()
 
 
-@pytest.mark.parametrize("stop_at", [7, 10, 23])
-def test_a_stopped_run_goes_on_as_if_never_stopped(tmp_path, monkeypatch, stop_at):
+@pytest.mark.parametrize(("stop_at", "how"), [(7, {}), (10, {}), (23, {}), (23, {"subword_dropout": 0.3})])
+def test_a_stopped_run_goes_on_as_if_never_stopped(tmp_path, monkeypatch, stop_at, how):
     monkeypatch.setattr("regard.training.watch.LOG_EVERY", 4)
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    fit(settings(), whole, pairs(200), pairs(20, 1), quiet=True)
+    whole, parts, chosen = tmp_path / "whole", tmp_path / "parts", settings(**how)
+    fit(chosen, whole, pairs(200), pairs(20, 1), quiet=True)
 
     after = Watch.on_train_batch_end
 
@@ -49,8 +49,8 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(tmp_path, monkeypatch, stop_a
     with monkeypatch.context() as patch:
         patch.setattr(Watch, "on_train_batch_end", interrupt)
         with pytest.raises(Interrupted, match=f"saved after step {stop_at} of 30"):
-            fit(settings(), parts, pairs(200), pairs(20, 1), quiet=True)
-    report = fit(settings(), parts, pairs(200), pairs(20, 1), quiet=True, resume=True)
+            fit(chosen, parts, pairs(200), pairs(20, 1), quiet=True)
+    report = fit(chosen, parts, pairs(200), pairs(20, 1), quiet=True, resume=True)
     assert report.steps == 30
 
     a, b = read_weights(whole), read_weights(parts)
@@ -60,7 +60,7 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(tmp_path, monkeypatch, stop_a
     assert timeless[0] == timeless[1]
     assert sum("loss" in entry for entry in timeless[0]) == 7
     with pytest.raises(UserError, match="training is done; nothing is left to resume"):
-        fit(settings(), parts, pairs(200), pairs(20, 1), quiet=True, resume=True)
+        fit(chosen, parts, pairs(200), pairs(20, 1), quiet=True, resume=True)
 
 
 def test_patience_ends_a_run_and_the_best_model_stays(tmp_path):

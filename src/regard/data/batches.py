@@ -5,7 +5,7 @@ order the batches come is drawn anew each epoch. Nothing is remembered: a run th
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from typing import Self
@@ -104,7 +104,8 @@ class BatchStream:
     """The endless sequence of training steps, from a given one on, as one of several processes sees it.
 
     A step takes the next `accumulate` batches, across the end of an epoch too, so none is left over. Each process takes
-    every `processes`-th pair of each, from its own number on.
+    every `processes`-th pair of each, from its own number on. `redraw` gives the pairs as an epoch reads them, where
+    that is not always the same.
     """
 
     def __init__(
@@ -117,8 +118,10 @@ class BatchStream:
         accumulate: int = 1,
         process: int = 0,
         processes: int = 1,
+        redraw: Callable[[int], Encoded] | None = None,
     ):
-        self.data, self.batch_tokens, self.seed = data, batch_tokens, seed
+        self.redraw = redraw or (lambda epoch: data)
+        self.batch_tokens, self.seed = batch_tokens, seed
         self.start, self.accumulate = start, accumulate
         self.process, self.processes = process, processes
 
@@ -126,23 +129,25 @@ class BatchStream:
         plan = islice(self._plan(), self.start * self.accumulate, None)
         while True:
             together = list(islice(plan, self.accumulate))
-            mine = [share for indices in together if (share := indices[self.process :: self.processes])]
+            mine = [(data, share) for data, indices in together if (share := indices[self.process :: self.processes])]
             yield Step(
-                [make_batch([self.data.source[i] for i in ids], [self.data.target[i] for i in ids]) for ids in mine],
-                sum(len(self.data.target[i]) for indices in together for i in indices),
+                [make_batch([data.source[i] for i in ids], [data.target[i] for i in ids]) for data, ids in mine],
+                sum(len(data.target[i]) for data, indices in together for i in indices),
             )
 
-    def _plan(self) -> Iterator[list[int]]:
+    def _plan(self) -> Iterator[tuple[Encoded, list[int]]]:
         for epoch in count():
-            yield from plan_epoch(self.data, self.batch_tokens, self.seed, epoch)
+            data = self.redraw(epoch)
+            for indices in plan_epoch(data, self.batch_tokens, self.seed, epoch):
+                yield data, indices
 
     def steps_in(self, epochs: int) -> int:
-        """How many steps go over the data so often; epochs differ in length by a batch at most, the first counts."""
+        """How many steps go over the data so often; the first epoch counts, from which others differ by little."""
         return -(-epochs * self.batches_per_epoch() // self.accumulate)
 
     def batches_per_epoch(self) -> int:
-        """Of the first epoch; later ones hold the same pairs and differ by a batch at most."""
-        return len(plan_epoch(self.data, self.batch_tokens, self.seed, 0))
+        """Of the first epoch; later ones hold the same pairs, in a batch more or less, a few if they are cut anew."""
+        return len(plan_epoch(self.redraw(0), self.batch_tokens, self.seed, 0))
 
 
 def in_order(data: Encoded, batch_tokens: int) -> Iterator[Batch]:

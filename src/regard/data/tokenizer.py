@@ -4,6 +4,7 @@ Text is cut into words first: at spaces, around punctuation and after an elided 
 that a subword never spans two of them. The mark `▁` stands for a space, which makes decoding a plain concatenation.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Self
@@ -93,6 +94,20 @@ class Tokenizer:
         """A sentence's subword numbers, and where in it each begins and ends; the blank before it may be counted in."""
         encoding = self._engine.encode(sentence)
         return encoding.ids, encoding.offsets
+
+    def stretches(self, sentence: str) -> list[str]:
+        """What a sentence is cut into first, `▁` for a space: no subword spans two of them."""
+        normal = self._engine.normalizer.normalize_str(sentence)
+        return [text for text, _ in self._engine.pre_tokenizer.pre_tokenize_str(normal)]
+
+    def merges(self) -> list[tuple[str, str]]:
+        """The pairs that make subwords, in the order learned."""
+        pairs = json.loads(self._engine.to_str())["model"]["merges"]
+        return [(left, right) for left, right in pairs]
+
+    def numbers(self) -> dict[str, int]:
+        """Every subword's number."""
+        return self._engine.get_vocab()
 
     def decode(self, ids: Sequence[int]) -> str:
         """The sentence that the subwords spell; begin, end and padding say nothing."""

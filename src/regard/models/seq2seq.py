@@ -51,10 +51,11 @@ class Seq2Seq(nn.Module):
         self.dropout = Dropout(config.dropout)
         of_words = config.embedding_dropout
         self.embedding_dropout = Dropout(config.dropout if of_words is None else of_words)
+        self.scale = config.embedding**0.5 if config.scale_embeddings else 1.0
 
     def embed(self, words: Int[Tensor, "*batch"], *roles: str) -> Float[Tensor, "*batch embedding"]:
         """The words' vectors from the first of these tables that the model has; padding is 0."""
-        return self.embedding_dropout(self._table(*roles)(words))
+        return self.embedding_dropout(self._table(*roles)(words) * self.scale)
 
     def encode(self, source: Int[Tensor, "batch source"], lengths: Int[Tensor, " batch"]) -> Source:
         """Encode sentences and prepare them for attention, once."""

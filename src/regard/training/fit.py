@@ -94,7 +94,8 @@ def fit(
                 if start is not None and not (folder / TOKENIZER).exists():
                     write(folder / TOKENIZER, (start / TOKENIZER).read_bytes())
             tokenizer = tokenizer_of(folder, train, settings.train.vocabulary)
-        data = Data.of(train, valid, tokenizer, settings.train.max_tokens)
+        dropout = settings.train.subword_dropout
+        data = Data.of(train, valid, tokenizer, settings.train.max_tokens, subword_dropout=dropout)
         run = _Run(settings, folder, tokenizer, data, together, objective)
         if start is not None:
             run.module.model.load_state_dict(read_weights(start))
@@ -124,6 +125,7 @@ class _Run:
             accumulate=config.accumulate,
             process=together.number,
             processes=together.size,
+            redraw=partial(data.redraw, config.seed),
         )
         self.steps = config.steps or self.stream.steps_in(config.epochs)
         torch.manual_seed(config.seed)

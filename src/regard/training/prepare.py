@@ -6,7 +6,8 @@ from typing import Self
 
 from regard.data.batches import Encoded
 from regard.data.pairs import Pairs
-from regard.data.tokenizer import Tokenizer
+from regard.data.segmentations import Segmentations
+from regard.data.tokenizer import EOS, Tokenizer
 from regard.errors import UserError
 from regard.folder import TOKENIZER, TRAINING, write
 
@@ -22,9 +23,12 @@ class Data:
     valid: Encoded
     references: list[str]
     left_out: list[str]  # a line each
+    segmentations: tuple[Segmentations, Segmentations] | None = None  # of the pairs to train on, with subword dropout
 
     @classmethod
-    def of(cls, train: Pairs, valid: Pairs, tokenizer: Tokenizer, max_tokens: int) -> Self:
+    def of(
+        cls, train: Pairs, valid: Pairs, tokenizer: Tokenizer, max_tokens: int, *, subword_dropout: float = 0.0
+    ) -> Self:
         """Encode; UserError if nothing is left of either."""
         encoded = {"train": Encoded.of(train, tokenizer, max_tokens), "valid": Encoded.of(valid, tokenizer, max_tokens)}
         if not all(map(len, encoded.values())):
@@ -33,9 +37,22 @@ class Data:
         for name, pairs in (("train", train), ("valid", valid)):
             lines += [f"{name} line {number}: a side is empty" for number in pairs.blank]
             lines += [f"{name} line {pairs.line(i)}: over {max_tokens} subwords" for i in encoded[name].long]
-        long = set(encoded["valid"].long)
-        references = [sentence for index, sentence in enumerate(valid.target) if index not in long]
-        return cls(encoded["train"], encoded["valid"], references, lines)
+        references = _without(valid.target, encoded["valid"].long)
+        segmentations = None
+        if subword_dropout:
+            source, target = (_without(side, encoded["train"].long) for side in (train.source, train.target))
+            segmentations = (
+                Segmentations(source, tokenizer, subword_dropout),
+                Segmentations(target, tokenizer, subword_dropout),
+            )
+        return cls(encoded["train"], encoded["valid"], references, lines, segmentations)
+
+    def redraw(self, seed: int, epoch: int) -> Encoded:
+        """The pairs to train on as an epoch reads them: with subword dropout, cut anew."""
+        if self.segmentations is None:
+            return self.train
+        source, target = (side.draw(f"{seed}/{epoch}/{n}") for n, side in enumerate(self.segmentations))
+        return Encoded(source, [[*ids, EOS] for ids in target], self.train.long)
 
     def describe(self, folder: Path) -> list[str]:
         """Name every pair that is not used in the folder; the counts, for the terminal."""
@@ -45,6 +62,11 @@ class Data:
             shown = "; ".join(lines[:3]) + (f"; and {len(lines) - 3} more" if len(lines) > 3 else "")
             said.append(f"left out {len(lines)} pairs ({shown}): all are named in {folder / LEFT_OUT}")
         return said
+
+
+def _without(sentences: list[str], left_out: list[int]) -> list[str]:
+    missing = set(left_out)
+    return [sentence for index, sentence in enumerate(sentences) if index not in missing]
 
 
 def hold_out(pairs: Pairs) -> tuple[Pairs, Pairs]:
