@@ -6,6 +6,7 @@ each with an α of its own, so a target word gets the mean of its pieces' rows; 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -37,6 +38,40 @@ def merge_pieces(
     for i, group in enumerate(target_groups):
         merged[i] = by_word[list(group)].mean(axis=0)
     return merged
+
+
+CONTINUED = ("##",)  # before a piece that goes on with a word (WordPiece)
+BEGUN = ("▁", "Ġ")  # before a piece that begins a word (SentencePiece, byte-level BPE)
+UNFINISHED = ("@@",)  # after a piece that the word goes on from (subword-nmt)
+SPECIAL = re.compile(r"<[^<>\s]+>|\[[A-Z]+\]")
+
+
+def word_groups(tokens: Sequence[str]) -> list[list[int]] | None:
+    """The indices of each word's pieces, as the marks of the usual tokenisers tell; None where no mark is seen.
+
+    Special tokens such as `<s>` and `[CLS]` are words of their own.
+    """
+    joined = _joined_to_the_piece_before(tokens)
+    if joined is None:
+        return None
+    groups: list[list[int]] = []
+    for index, token in enumerate(tokens):
+        alone = SPECIAL.fullmatch(token) or (index and SPECIAL.fullmatch(tokens[index - 1]))
+        if joined[index] and groups and not alone:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups
+
+
+def _joined_to_the_piece_before(tokens: Sequence[str]) -> list[bool] | None:
+    if any(token.startswith(CONTINUED) and len(token) > 2 for token in tokens):
+        return [token.startswith(CONTINUED) for token in tokens]
+    if any(token.startswith(BEGUN) for token in tokens):
+        return [not token.startswith((*BEGUN, "Ċ", "\n")) for token in tokens]
+    if any(token.endswith(UNFINISHED) and len(token) > 2 for token in tokens):
+        return [False, *(token.endswith(UNFINISHED) for token in tokens[:-1])]
+    return None
 
 
 def _check_groups(name: str, groups: Sequence[Sequence[int]], size: int) -> None:
