@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -161,10 +163,23 @@ class Seen:
                 f"generation do (of a beam search, queries are hypotheses: decode with one); look at each, "
                 f"seen[{name!r}][step].observed.weights"
             )
-        return torch.from_numpy(np.nan_to_num(found[0].weights[list(heads).index(head)], nan=0.0))
+        weights = found[0].weights
+        assert weights is not None
+        return torch.from_numpy(np.nan_to_num(weights[list(heads).index(head)], nan=0.0))
 
     def show(self, row: int = 0) -> None:
         """Print a line for each module: its sizes, and the entropy of each head in this batch row."""
         from regard.observe.overview import show
 
         show(self, row)
+
+    def save(self, path: str | Path, **options: Any) -> None:
+        """Write a report, one self-contained page: `path` ends in .html; options as `regard.observe.report.save`'s."""
+        from regard.observe.report import save
+
+        save(self, path, **options)
+
+    def _repr_html_(self) -> str:
+        from regard.observe.report import frame
+
+        return frame(self)
