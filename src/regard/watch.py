@@ -91,9 +91,13 @@ class _Watch:
         """Calls that `layers` did not choose."""
         self.crossing: dict[str, list[int]] = {}
         """Looks, by name, of which no source said whether they cross from one sequence to another."""
+        self.used = False
         self.opened = ExitStack()
 
     def __enter__(self) -> Seen:
+        if self.used:
+            raise ValueError("a watch is opened once: call regard.watch again")
+        self.used = True
         with ExitStack() as opening:
             opening.enter_context(listening(self))
             opening.enter_context(self.modules.followed())
@@ -124,6 +128,8 @@ class _Watch:
 
     def heard(self, call: Call, module: nn.Module | None, cross: bool | None) -> None:
         """See `Listener.heard`."""
+        if module not in self.modules.paths:
+            module = None
         running = self.modules.innermost(module)
         if running is None:
             assert module is not None, "`wants` was asked"
@@ -149,9 +155,9 @@ class _Watch:
             self.seen.unread[self._name(path)] = why
 
     def _path(self, module: nn.Module | None) -> str | None:
-        """Where the module is in the model; of None, the innermost that runs. None where it is not of this model."""
-        if module is not None:
-            return self.modules.paths.get(module)
+        """Where the module is in the model, or the innermost that runs; None where it is not of this model."""
+        if module is not None and module in self.modules.paths:
+            return self.modules.paths[module]
         running = self.modules.innermost()
         return None if running is None else running.path
 

@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack,
 
 from regard.integrations import sdpa
 from regard.observe.listening import claimed, wanted
-from regard.observe.running import is_compiled
+from regard.observe.running import is_wrapped
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def listening_to(model: nn.Module) -> Iterator[None]:
         for module in model.modules():
             if isinstance(module, nn.TransformerEncoder):
                 opened.enter_context(_padding_as_ever(module))
-            elif is_compiled(module):
+            elif is_wrapped(module):
                 opened.enter_context(ear.away_from(module))
         opened.callback(setattr, _local, "ears", _local.ears)
         _local.ears = (*_local.ears, ear)
@@ -69,11 +69,11 @@ class _Ear(TorchFunctionMode):
         thread, places = threading.get_ident(), list[int]()
 
         def before(module: nn.Module, arguments: Any) -> None:
-            if threading.get_ident() == thread and not torch.compiler.is_compiling():
+            if not torch.compiler.is_compiling() and threading.get_ident() == thread:
                 places.append(_taken_off(self))
 
         def after(module: nn.Module, arguments: Any, result: Any) -> None:
-            if threading.get_ident() == thread and places:
+            if not torch.compiler.is_compiling() and threading.get_ident() == thread and places:
                 _put_on(self, places.pop())
 
         handles = [
@@ -199,7 +199,7 @@ def _padding_as_ever(encoder: nn.TransformerEncoder) -> Iterator[None]:
     beyond: list[Tensor | None] = [None]
 
     def note(module: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-        if threading.get_ident() == thread and not torch.compiler.is_compiling():
+        if not torch.compiler.is_compiling() and threading.get_ident() == thread:
             beyond[0] = _left_out(encoder, *arguments, **named)
 
     def blank(x: Tensor) -> Tensor | None:

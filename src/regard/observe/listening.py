@@ -28,6 +28,7 @@ from regard.equation.normalisers import Gumbel, Normaliser, Sample
 from regard.equation.prepare import Keys
 from regard.equation.scores import Score
 from regard.kernels.problem import Call
+from regard.observe.running import asking
 
 
 class Listener(Protocol):
@@ -132,13 +133,14 @@ def computed(call: Call, compute: Callable[[Call], Any]) -> Any:
     before = generator.get_state() if generator else None
     with claimed():
         result = compute(call)
-    if generator is None or before is None or not wanted():
-        tell(call)
+    module = asking()
+    if generator is None or before is None or not wanted(module):
+        tell(call, module)
         return result
     after = generator.get_state()
     generator.set_state(before)  # what is looked at is the draw that was made, and not another one
     try:
-        tell(call)
+        tell(call, module)
     finally:
         generator.set_state(after)
     return result

@@ -7,6 +7,7 @@ its fast path, in every thread.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
+
+FRAMES = 24  # how far up a module is looked for: past `attend`, its helpers and a checker of shapes
 
 
 @dataclass
@@ -103,6 +106,21 @@ class Modules:
 
 def is_compiled(module: nn.Module) -> bool:
     """Whether the module runs compiled or scripted: then its inside runs none of the Python that it was written in."""
-    if isinstance(module, torch.jit.ScriptModule) or module._compiled_call_impl is not None:
-        return True
-    return hasattr(module, "_torchdynamo_orig_callable")  # what torch.compile(module) returns
+    return is_wrapped(module) or module._compiled_call_impl is not None or isinstance(module, torch.jit.ScriptModule)
+
+
+def is_wrapped(module: nn.Module) -> bool:
+    """Whether it is what `torch.compile(module)` returns; the compiler takes seconds to import, so not by its class."""
+    return hasattr(module, "_torchdynamo_orig_callable")
+
+
+def asking() -> nn.Module | None:
+    """The module whose method has called, as the innermost frames tell: also a method that is not its forward."""
+    frame = sys._getframe(1)
+    for _ in range(FRAMES):
+        if frame is None:
+            return None
+        if frame.f_code.co_varnames[:1] == ("self",) and isinstance(found := frame.f_locals.get("self"), nn.Module):
+            return found
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
