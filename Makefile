@@ -20,7 +20,7 @@ help:
 	@echo "make demo    train two translators, one with attention, and see what it changes (some minutes)"
 	@echo "make test    run the tests"
 	@echo "make lint    check style, the floors and the types"
-	@echo "make bench   measure what attend costs over bare PyTorch, and what importing costs"
+	@echo "make bench   measure the kernels, the statistics, watching and importing against their peers"
 	@echo "make claims  measure again what docs/results.md claims of translation (many hours; DATA=FOLDER has multi30k/ and others)"
 	@echo "make clean   remove the virtual environment, builds and caches; models and runs stay"
 
@@ -43,8 +43,13 @@ lint: $(VENV)/lint.stamp
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy
 
-bench: $(VENV)/test.stamp
-	@for script in benchmarks/*.py; do echo "== $$script =="; $(BIN)/python "$$script" || exit 1; done
+# Alone on the machine, one after another: figures into benchmarks/results, tables into docs/speed. NAMES="additive window"
+# for some of them.
+NAMES ?= attend_overhead additive window blocksparse entmax multihead statistics watch report facts import_time
+bench: $(VENV)/bench.stamp
+	@for name in $(NAMES); do echo "== $$name =="; \
+	  $(BIN)/python benchmarks/$$name.py --out benchmarks/results/$$name.json --table docs/speed/$$name.md || exit 1; done
+	@$(BIN)/python benchmarks/plots.py
 
 # Into runs/, where what is trained already is not trained again. JoeyNMT wants an environment of its own:
 # benchmarks/joeynmt/compare.py says how.
