@@ -43,7 +43,9 @@ PAGE = Page(
     explanation="One softmax can serve one interest at a time: a word that wants its neighbour *and* its like would "
     "get a blend of the two. Heads keep the interests apart, at the cost of one attention, for each works on a share "
     "of the features. The layer also has grouped and single key/value heads, rotary, ALiBi and T5 positions, a "
-    "key/value cache, and takes the weights of `torch.nn.MultiheadAttention`.",
+    "key/value cache, and takes the weights of `torch.nn.MultiheadAttention`. Measured (`benchmarks/facts.py`): asked "
+    "for two things at once, a layer of width 64 with one head finds 56 % of them, which is one and a guess at the "
+    "other; with 2, 4 or 8 heads, at the same width and number of parameters, it finds all.",
     analogy="A team of experts before the same case, each looking from the own angle, and a chair who puts their "
     "findings together.",
     sources=(
