@@ -105,7 +105,7 @@ class Dot(Score):
     With a soft cap, e = cap * tanh(scale * q . k / cap): no score leaves (-cap, cap). Gemma 2 (arXiv 2408.00118).
     """
 
-    key = ("dot",)
+    key: tuple[object, ...] = ("dot",)
     is_dot = True
 
     def __init__(self, scale: float | None = None, *, cap: float | None = None) -> None:
