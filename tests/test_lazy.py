@@ -30,6 +30,15 @@ def test_attend_is_the_function_whichever_import_comes_first() -> None:
         assert in_a_fresh_process(code) == "1.0"
 
 
+def test_observe_is_the_function_whichever_import_comes_first() -> None:
+    function_last = "import regard.observe.words; from regard.observe.record import Observe; from regard import observe"
+    function_first = "from regard import observe, Observe; import regard.observe.words; from regard.observe import plain"
+    for imports in (function_last, function_first):
+        code = f"{imports}; import regard, torch; one = torch.ones(1, 1, 1, 1); print(regard.observe(one, one, one).lse)"
+        assert in_a_fresh_process(code) == "tensor([[[1.]]])"
+    assert in_a_fresh_process("import sys, regard.observe.words; print('torch' in sys.modules)") == "False"
+
+
 def test_every_public_name_loads_and_is_listed() -> None:
     for name in regard.__all__:
         assert getattr(regard, name) is not None

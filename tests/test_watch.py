@@ -332,7 +332,7 @@ def test_what_was_asked_but_cannot_be_computed_is_named(monkeypatch: pytest.Monk
 
     model = Model()
     x = torch.randn(B, T, E)
-    monkeypatch.setattr("regard.observe.statistics.statistics", refuses)
+    monkeypatch.setattr(sys.modules["regard.observe.statistics"], "statistics", refuses)
     import sys
 
     monkeypatch.setattr(sys.modules["regard.watch"], "statistics", refuses)

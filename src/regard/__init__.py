@@ -42,6 +42,8 @@ if TYPE_CHECKING:
         TemporalAttention,
     )
     from regard.models.han import HAN
+    from regard.observe.record import Observe
+    from regard.observe.statistics import observe
     from regard.translator import load
     from regard.watch import watch
 
@@ -77,6 +79,8 @@ _HOMES = {
         "TemporalAttention",
     ),
     "regard.models.han": ("HAN",),
+    "regard.observe.record": ("Observe",),
+    "regard.observe.statistics": ("observe",),
     "regard.translator": ("load",),
     "regard.watch": ("watch",),
 }
@@ -106,6 +110,7 @@ __all__ = [
     "MaskedSelfAttention",
     "MemoryAttention",
     "MultiHeadAttention",
+    "Observe",
     "ScaledDotProductAttention",
     "SelfAttention",
     "SoftAttention",
@@ -127,6 +132,7 @@ __all__ = [
     "gaussian",
     "kernel",
     "load",
+    "observe",
     "padding",
     "plan",
     "relative",
@@ -149,9 +155,11 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """This package as a module whose `attend` and `watch` are the functions, also after their files were imported."""
+    """This package as a module whose `attend`, `observe` and `watch` are the functions, whatever was imported first."""
 
     def __setattr__(self, name: str, value: object) -> None:
+        if name == "observe" and isinstance(value, ModuleType):
+            return  # the room: `from regard.observe import ...` finds it; the function loads when it is asked for
         if name in ("attend", "watch") and isinstance(value, ModuleType):
             value = getattr(value, name)
         super().__setattr__(name, value)

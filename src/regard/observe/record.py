@@ -37,6 +37,8 @@ class Observe:
     """Keys the weights given to which are wanted in full."""
     weights: bool = False
     """The whole matrix, at its price in memory."""
+    gradient: bool = False
+    """Gradient × attention, α_i · (dL/dcontext · v_i): what each weight did to the loss. It takes the gradient."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,22 @@ class Map:
 
 
 @dataclass(frozen=True)
+class Products:
+    """Gradient × attention x (B, H, Tq, Tk), x_i = α_i · dL/dα_i and dL/dα_i = dL/dcontext · v_i: to first order, how
+    much of the loss each weight holds; positive where a larger weight means a larger loss.
+    """
+
+    queries: Tensor
+    """(B, H, Tq): Σ over the keys."""
+    keys: Tensor
+    """(B, H, Tk): Σ over the queries."""
+    topk: TopK | None = None
+    """The largest products of each query, with `topk`."""
+    map: Map | None = None
+    """Mean and largest product of each cell, with `map`."""
+
+
+@dataclass(frozen=True)
 class Observed:
     """What was asked of one call; None where it was not."""
 
@@ -88,6 +106,7 @@ class Observed:
     """(B, H, Tq, Tk); 0 where the mask hides."""
     allowed: Tensor | None = None
     """With `weights`: which pairs may attend, bool, broadcasting to (B, H, Tq, Tk); None where all may."""
+    gradient: Products | None = None
 
 
 @dataclass(frozen=True)

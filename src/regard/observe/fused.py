@@ -1,0 +1,227 @@
+"""Statistics of the softmax of dot products on a CPU, fused: scores meet what is taken of them in the cache.
+
+The loops stand in `fused_loops.py` and want numba (`pip install 'regard[fast]'`); without it `plain.py` computes the
+same. What the mask's structure hides (the future, what lies outside a window or beyond a length) is skipped.
+"""
+
+from functools import cache
+from types import ModuleType
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from regard.equation.mask import Structure
+from regard.equation.normalisers import Softmax
+from regard.equation.precision import full, no_autocast
+from regard.equation.prepare import Keys
+from regard.equation.rules import Part
+from regard.kernels.problem import Call, Problem
+from regard.kernels.tiles import Tiles
+from regard.observe.pooling import cell
+from regard.observe.record import Map, Observe, Observed, TopK
+
+FEW = 2**18
+"""Pairs below which the plain way takes some milliseconds, and no import."""
+STRIP = 2**22
+"""Numbers of a strip of scores that waits for its queries' log-sum-exp: 16 MB a thread."""
+BUFFERS = 2**23
+"""Numbers that threads gather apart from each other, and of prepared keys: 64 MB of float64 at most."""
+
+
+def takes(problem: Problem, call: Call, request: Observe) -> bool:
+    """Whether the loops know the call's equation and all that is asked, and can run."""
+    normaliser = call.normaliser
+    known = problem.is_dot and problem.device == "cpu" and type(normaliser) is Softmax and call.after is None
+    asked = not (request.weights or request.gradient)
+    numbers = problem.dtype != torch.float64 and call.keys.dtype != torch.float64
+    return known and asked and numbers and not problem.empty and problem.pairs >= FEW and _missing() is None
+
+
+def statistics(call: Call, request: Observe) -> Observed:
+    """What is asked of a call that `takes` it."""
+    with no_autocast(call.q.device):
+        return _Sweep(call, request).observed()
+
+
+class _Sweep:
+    """One call's results, filled by the loops for some heads of one batch row at a time."""
+
+    def __init__(self, call: Call, request: Observe) -> None:
+        self.call, self.request, score = call, request, call.score
+        k = call.keys if isinstance(call.k, Keys) else score.project(call.k)
+        self.q, self.k = full(score.query(call.q.detach())), full(k.detach())
+        B, H, Tq, _ = self.q.shape
+        self.size = B, H, Tq, self.k.shape[2]
+        self.heads = self.k.shape[1]
+        self.lse = torch.empty(B, H, Tq)
+        self.entropy = torch.empty(B, H, Tq if request.entropy else 0)
+        self.distance = torch.empty(B, H, Tq if request.distance else 0)
+        kept = min(request.topk, self.size[3])
+        self.best = torch.full((B, H, Tq, kept), -torch.inf)
+        self.positions = torch.full((B, H, Tq, kept), -1, dtype=torch.int32)
+        self.mass = torch.empty(B, H, self.size[3] if request.mass else 0)
+        cells = request.map or 1
+        self.cell = cell(Tq, cells), cell(self.size[3], cells)
+        down, across = (
+            -(-size // each) if request.map else 0 for size, each in zip(self.size[2:], self.cell, strict=True)
+        )
+        self.mean, self.largest = torch.empty(B, H, down, across), torch.empty(B, H, down, across)
+        self.threads = _loops().use_threads(torch.get_num_threads())
+        room = self.threads * self.q.shape[1] // self.heads * (self.mass.shape[2] + 3 * down * across)
+        many = max(1, BUFFERS // max(room, self.k.shape[2] * self.k.shape[3]))
+        for b in range(B):
+            low, high = self._bounds(b)
+            for i in range(0, self.heads, many):
+                self._fill(b, slice(i, min(i + many, self.heads)), low, high)
+
+    @property
+    def _structure(self) -> Structure:
+        return Structure(exact=True) if self.call.mask is None else self.call.mask.structure
+
+    def _bounds(self, b: int) -> tuple[Tensor, Tensor]:
+        """(Tq,) each: the keys, from one to another, that the mask's structure lets each query of a batch row see."""
+        _, _, Tq, Tk = self.size
+        s, position = self._structure, torch.arange(Tq) + (Tk - Tq)
+        lengths = self.call.mask.key_lengths() if s.lengths and self.call.mask is not None else None
+        end = Tk if lengths is None else min(Tk, int(lengths[b]))
+        low = torch.zeros_like(position) if s.left is None else (position - s.left).clamp(0, Tk)
+        high = torch.full_like(position, end) if s.right is None else (position + s.right + 1).clamp(0, max(end, 0))
+        return low, torch.maximum(low, high)
+
+    def _fill(self, b: int, heads: slice, low: Tensor, high: Tensor) -> None:
+        """Some heads of keys, with the queries that share them."""
+        loops, (_, H, Tq, Tk) = _loops(), self.size
+        group = H // self.heads
+        n = heads.stop - heads.start
+        of_queries = slice(heads.start * group, heads.stop * group)
+
+        def grouped(x: Tensor) -> Tensor:
+            return x[b, of_queries].unflatten(0, (n, group))
+
+        panels = self._panels(self.k[b, heads], loops.PANEL)
+        gathered = self.threads, n, group
+        down, across = self.mean.shape[2:]
+        mass = torch.zeros(*gathered, self.mass.shape[2], dtype=torch.float64)
+        sums = torch.zeros(*gathered, down, across, dtype=torch.float64)
+        largest = torch.zeros(*gathered, down, across)
+        counts = torch.zeros(*gathered, down, across, dtype=torch.int64)
+        keys = panels.shape[1] * loops.PANEL
+        height = max(8, min(64, STRIP // keys // 8 * 8)) if mass.shape[3] or sums.shape[3] else 64
+        height = max(4, min(height, -(-Tq // (4 * self.threads)) * 4))
+        into = [self.lse, self.entropy, self.distance, self.best, self.positions]
+        results = [grouped(x) for x in into] + [mass, sums, largest, counts]
+        factor = self.call.score.factor(self.q.shape[3])
+        for rows in self._spans():
+            added = self._added(b, of_queries, rows, group)
+            arrays = [x.contiguous().numpy() for x in (grouped(self.q), panels)]
+            loops.sweep(
+                self.threads,
+                *arrays,
+                loops.np.float32(factor),
+                low.numpy(),
+                high.numpy(),
+                rows.start,
+                rows.stop,
+                added.numpy(),
+                Tk - Tq,
+                height,
+                self._sink(of_queries, group).numpy(),
+                *(x.numpy() for x in results),
+                *self.cell,
+            )
+        if mass.shape[3]:
+            self.mass[b, of_queries] = mass.sum(0).flatten(0, 1).float()
+        if sums.shape[3]:
+            total = counts.sum(0).flatten(0, 1)
+            self.mean[b, of_queries] = (sums.sum(0).flatten(0, 1) / total).float()
+            self.largest[b, of_queries] = largest.amax(0).flatten(0, 1).masked_fill(total == 0, torch.nan)
+
+    @staticmethod
+    def _panels(k: Tensor, width: int) -> Tensor:
+        """(n, Tk / width, D, width): keys side by side, 0 beyond the last."""
+        k = F.pad(k, (0, 0, 0, -k.shape[1] % width))
+        return k.unflatten(1, (-1, width)).mT.contiguous()
+
+    def _spans(self) -> list[slice]:
+        """All queries at once; or some, where the mask or the bias must be written out for them."""
+        _, H, Tq, Tk = self.size
+        if self.call.bias is None and self._structure.exact and self._structure.block is None:
+            return [slice(0, Tq)]
+        rows = max(64, STRIP // Tk)
+        return [slice(r, min(r + rows, Tq)) for r in range(0, Tq, rows)]
+
+    def _added(self, b: int, heads: slice, rows: slice, group: int) -> Tensor:
+        """(n or 1, group or 1, rows, Tk): the bias, and -inf where the mask hides more than its bounds; or nothing."""
+        s, mask, bias = self._structure, self.call.mask, self.call.bias
+        grid = *self.size, self.q.device, Part(slice(b, b + 1), rows)
+        added = torch.zeros(1, 1, 1, 1) if bias is None else full(bias.dense(*grid).detach()).float()
+        if mask is not None and not (s.exact and s.block is None):
+            added = torch.where(mask.dense(*grid), added, -torch.inf)
+        elif bias is None:
+            return torch.empty(1, 1, 0, self.size[3])
+        added = added[0].expand(-1, rows.stop - rows.start, self.size[3])
+        if added.shape[0] == 1:
+            return added[None].contiguous()
+        return added[heads].unflatten(0, (-1, group)).contiguous()
+
+    def _sink(self, heads: slice, group: int) -> Tensor:
+        """(n, group, 1), or nothing."""
+        sink = self.call.normaliser.sink
+        if sink is None:
+            return torch.empty((heads.stop - heads.start) // group, group, 0)
+        return full(sink.detach()).float()[heads].unflatten(0, (-1, group))[..., None].contiguous()
+
+    def observed(self) -> Observed:
+        """What was asked, of what was found."""
+        request = self.request
+        return Observed(
+            self.size,
+            self.lse,
+            topk=self._topk() if request.topk else None,
+            entropy=self.entropy if request.entropy else None,
+            mass=self.mass if request.mass else None,
+            distance=self.distance if request.distance else None,
+            map=Map(self.mean, self.largest, *self.cell) if request.map else None,
+            rows=self._rows() if request.rows else None,
+            columns=self._columns() if request.columns else None,
+        )
+
+    def _rows(self) -> Tensor:
+        """Some queries' weights."""
+        B, _, _, Tk = self.size
+        tiles, everywhere = Tiles.of(self.call), slice(0, Tk)
+        parts = [Part(slice(0, B), slice(row, row + 1), everywhere) for row in self.request.rows]
+        return torch.cat([self.call.normaliser.weights(tiles.scores(part)) for part in parts], 2)
+
+    def _columns(self) -> Tensor:
+        """All queries' weights on some keys: e^{e - lse}, the sink among the keys."""
+        B, H, Tq, _ = self.size
+        tiles = Tiles.of(self.call)
+        parts = [Part(slice(0, B), slice(0, Tq), slice(key, key + 1)) for key in self.request.columns]
+        e, total = torch.cat([tiles.scores(part) for part in parts], -1), self.lse
+        if self.call.normaliser.sink is not None:
+            total = torch.logaddexp(total, full(self.call.normaliser.sink.detach()).float()[:, None])
+        return torch.where(e == -torch.inf, 0, torch.exp(e - total[..., None]))
+
+    def _topk(self) -> TopK:
+        missing = 0, self.request.topk - self.best.shape[3]
+        return TopK(F.pad(self.best, missing), F.pad(self.positions, missing, value=-1))
+
+
+def _loops() -> ModuleType:
+    from regard.observe import fused_loops
+
+    return fused_loops
+
+
+@cache
+def _missing() -> str | None:
+    """Why the loops cannot run here, if so."""
+    try:
+        _loops()
+    except ImportError:
+        return "numba is not installed: pip install 'regard[fast]'"
+    except Exception as error:  # whatever keeps a compiler from working must not keep anybody from looking
+        return f"numba does not work here: {type(error).__name__}: {error}"
+    return None
