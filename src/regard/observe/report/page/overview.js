@@ -43,10 +43,11 @@ class Overview {
     row.setAttribute("role", "row");
     const every = heads > 16 ? 4 : 1;
     for (let head = -1; head < heads; head++) {
-      const number = head < 0 ? "" : (call.heads[head]?.number ?? head);
-      const cell = make("span", { textContent: head < 0 || head % every ? "" : String(number) });
+      const number = call.heads[head]?.number ?? head;
+      const cell = make("span");
+      const unseen = head < 0 || head % every;
+      cell.append(make("span", { className: unseen ? "hidden-from-sight" : "", textContent: head < 0 ? "layer" : number }));
       cell.setAttribute("role", "columnheader");
-      cell.setAttribute("aria-label", head < 0 ? "layer" : `head ${number}`);
       row.append(cell);
     }
     return row;

@@ -154,6 +154,7 @@ function draw() {
   picture.layout($("matrix").clientWidth, Math.max(380, Math.min(window.innerHeight - 290, 820)));
   picture.paint(pen($("ground"), picture.width, picture.height));
   paintLegend();
+  performance.mark("drawn");
   $("matrix").setAttribute("aria-label", `${$("head-title").textContent}: ${picture.head.queries} queries by ${picture.head.keys} keys`);
   follow();
 }
