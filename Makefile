@@ -14,11 +14,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench claims clean
+.PHONY: help demo test compat lint bench claims clean
 
 help:
 	@echo "make demo    train two translators, one with attention, and see what it changes (some minutes)"
 	@echo "make test    run the tests"
+	@echo "make compat  run the Hugging Face tests on the oldest, a middle and the newest supported transformers"
 	@echo "make lint    check style, the floors and the types"
 	@echo "make bench   measure the kernels, the statistics, watching and importing against their peers"
 	@echo "make claims  measure again what docs/results.md claims of translation (many hours; DATA=FOLDER has multi30k/ and others)"
@@ -36,6 +37,10 @@ test: $(VENV)/test.stamp
 	@$(BIN)/python -m pytest $(ARGS)
 
 SHAPED := tests/equation tests/kernels tests/test_attend*.py tests/observe tests/layers tests/models tests/decoding
+
+# An environment for each version, which borrows all else from $(VENV).
+compat: $(VENV)/test.stamp
+	@$(BIN)/python tests/compat.py $(VERSIONS)
 
 lint: $(VENV)/lint.stamp
 	@$(BIN)/ruff check .
@@ -62,7 +67,7 @@ claims: $(VENV)/test.stamp
 	$(BIN)/python -m regard.recipes.attentions --data-dir "$(DATA)" --out runs/attentions
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-compat build dist src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
 	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # A virtual environment holds absolute paths: one that came along with a copied checkout, or whose Python is gone, is

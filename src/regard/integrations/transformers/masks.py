@@ -36,7 +36,7 @@ class Told(Tensor):
         args, kwargs = tree_map(lambda x: x.plain() if isinstance(x, cls) else x, (args, kwargs or {}))
         return function(*args, **kwargs)
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return f"Told({self.rule}, {tuple(self.shape)})"
 
 
