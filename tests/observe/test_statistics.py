@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from regard.attend import call
+from regard.attend import attend_with_weights, call
 from regard.equation.biases import alibi, gaussian, relative
 from regard.equation.masks import blocks, causal, dense, documents, padding, tokens, window
 from regard.equation.normalisers import Entmax, Softmax, TopK
@@ -19,7 +19,7 @@ from regard.equation.scores import Additive, Cosine, Dot, General
 from regard.kernels.problem import describe
 from regard.observe import fused, plain
 from regard.observe.record import Map, Observe, Observed
-from regard.observe.statistics import statistics
+from regard.observe.statistics import observe, statistics
 
 EVERYTHING = Observe(topk=4, entropy=True, mass=True, distance=True, map=5, rows=[0, 3], columns=[4, 1, 1])
 
@@ -40,7 +40,7 @@ def simplex(e: Tensor, alpha: float) -> Tensor:
     """α-entmax by bisection of its threshold: Σ max((α - 1) e - τ, 0)^{1/(α - 1)} = 1."""
     z = e * (alpha - 1)
     low, high = z.amax(-1, keepdim=True) - 1, z.amax(-1, keepdim=True)
-    for _ in range(100):
+    for _ in range(60):
         middle = (low + high) / 2
         above = ((z - middle).clamp(min=0) ** (1 / (alpha - 1))).sum(-1, keepdim=True) >= 1
         low, high = torch.where(above, middle, low), torch.where(above, high, middle)
@@ -104,7 +104,7 @@ CASES = {
     ),
     "additive": Case(SHORT, lambda r: Additive(r(6), r(6, 8), r(6, 8)), additively, fused=False),
     "additive, long": Case(
-        (1, 2, 2, 40, 3000, 8, 8), lambda r: Additive(r(64), r(64, 8), r(64, 8)), additively, fused=False
+        (1, 1, 1, 20, 2100, 8, 8), lambda r: Additive(r(128), r(128, 8), r(128, 8)), additively, fused=False
     ),
     "additive, prepared": Case(
         SHORT,
@@ -148,7 +148,7 @@ CASES = {
         SHORT, mask=causal, normalise=lambda r: Entmax(1.5), weigh=lambda e: simplex(e, 1.5), fused=False
     ),
     "entmax, long": Case(
-        (1, 1, 1, 300, 2100, 8, 8), mask=causal, normalise=lambda r: Entmax(), weigh=lambda e: simplex(e, 1.5), fused=False
+        (1, 1, 1, 300, 1800, 8, 8), mask=causal, normalise=lambda r: Entmax(), weigh=lambda e: simplex(e, 1.5), fused=False
     ),
     "sparsemax": Case(ODD, normalise=lambda r: "sparsemax", weigh=lambda e: simplex(e, 2.0), fused=False),
     "sigmoid": Case(SHORT, mask=causal, normalise=lambda r: "sigmoid", weigh=torch.sigmoid, fused=False),
@@ -317,6 +317,8 @@ def test_the_loops_give_what_the_definitions_say_or_leave_it_to_the_plain_way(ca
     x, exact = draw(case, torch.float32, large), draw(case, torch.float64, large)
     request, asked = fitting(case), x.call(case.prepared)
     assert fused.takes(describe(asked), asked, request) == case.fused
+    if not case.fused:
+        return  # the test above has it
     check(statistics(asked, request), request, truth(case, exact), 1e-5 * large)
 
 

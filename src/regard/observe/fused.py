@@ -60,6 +60,7 @@ class _Sweep:
         kept = min(request.topk, self.size[3])
         self.best = torch.full((B, H, Tq, kept), -torch.inf)
         self.positions = torch.full((B, H, Tq, kept), -1, dtype=torch.int32)
+        self.columns = torch.full((B, H, Tq, len(request.columns)), -torch.inf)
         self.mass = torch.empty(B, H, self.size[3] if request.mass else 0)
         cells = request.map or 1
         self.cell = cell(Tq, cells), cell(self.size[3], cells)
@@ -109,7 +110,7 @@ class _Sweep:
         keys = panels.shape[1] * loops.PANEL
         height = max(8, min(64, STRIP // keys // 8 * 8)) if mass.shape[3] or sums.shape[3] else 64
         height = max(4, min(height, -(-Tq // (4 * self.threads)) * 4))
-        into = [self.lse, self.entropy, self.distance, self.best, self.positions]
+        into = [self.lse, self.entropy, self.distance, self.best, self.positions, self.columns]
         results = [grouped(x) for x in into] + [mass, sums, largest, counts]
         factor = self.call.score.factor(self.q.shape[3])
         for rows in self._spans():
@@ -128,6 +129,7 @@ class _Sweep:
                 height,
                 self._sink(of_queries, group).numpy(),
                 *(x.numpy() for x in results),
+                loops.np.array(self.request.columns, loops.np.int64),
                 *self.cell,
             )
         if mass.shape[3]:
@@ -184,7 +186,7 @@ class _Sweep:
             distance=self.distance if request.distance else None,
             map=Map(self.mean, self.largest, *self.cell) if request.map else None,
             rows=self._rows() if request.rows else None,
-            columns=self._columns() if request.columns else None,
+            columns=self.columns if request.columns else None,
         )
 
     def _rows(self) -> Tensor:
@@ -193,16 +195,6 @@ class _Sweep:
         tiles, everywhere = Tiles.of(self.call), slice(0, Tk)
         parts = [Part(slice(0, B), slice(row, row + 1), everywhere) for row in self.request.rows]
         return torch.cat([self.call.normaliser.weights(tiles.scores(part)) for part in parts], 2)
-
-    def _columns(self) -> Tensor:
-        """All queries' weights on some keys: e^{e - lse}, the sink among the keys."""
-        B, H, Tq, _ = self.size
-        tiles = Tiles.of(self.call)
-        parts = [Part(slice(0, B), slice(0, Tq), slice(key, key + 1)) for key in self.request.columns]
-        e, total = torch.cat([tiles.scores(part) for part in parts], -1), self.lse
-        if self.call.normaliser.sink is not None:
-            total = torch.logaddexp(total, full(self.call.normaliser.sink.detach()).float()[:, None])
-        return torch.where(e == -torch.inf, 0, torch.exp(e - total[..., None]))
 
     def _topk(self) -> TopK:
         missing = 0, self.request.topk - self.best.shape[3]

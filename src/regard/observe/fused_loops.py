@@ -204,16 +204,21 @@ def _meet(
     sums: Array,
     best: Array,
     positions: Array,
+    chosen: Array,
+    picked: Array,
     distance: bool,
     position: int,
     lanes: Array,
 ) -> None:
     """A query meets a tile's keys from `first` on: scores x become e^{x - m}, and what is known of the row grows.
 
-    sums (rows, 4) float64: m, s, t, d. add: to the scores, or nothing.
+    sums (rows, 4) float64: m, s, t, d. add: to the scores, or nothing. picked: the scores of the keys `chosen`.
     """
     for j in range(add.shape[0]):
         x[j] = _HIDDEN if add[j] == _HIDDEN else x[j] + add[j]
+    for z in range(chosen.shape[0]):
+        if first <= chosen[z] < first + x.shape[0]:
+            picked[z] = x[chosen[z] - first]
     highest = np.float64(_largest(x, lanes))
     k = best.shape[0]
     if k and highest > best[k - 1]:
@@ -238,14 +243,15 @@ def _meet(
 
 
 @njit(error_model="numpy", cache=True)
-def _conclude(known: Array, sink: Array, best: Array) -> tuple[Number, Number, Number]:
-    """A row's lse, entropy and distance; its best scores become weights, and its s the factor of its weights.
+def _conclude(known: Array, sink: Array, best: Array, picked: Array) -> tuple[Number, Number, Number]:
+    """A row's lse, entropy and distance; its best and picked scores become weights, its s the factor of its weights.
 
     sink (1,) or nothing: the weights are the softmax's times 1 / (1 + e^{sink - lse}).
     """
     m, s, t, d = known[0], known[1], known[2], known[3]
     if s == 0:  # an empty row
         best[:] = _ZERO
+        picked[:] = _ZERO
         return np.float64(_HIDDEN), 0.0, 0.0
     lse = m + np.log(s)
     share, without = 1.0, 0.0  # of the softmax, what a sink leaves, and -ln of it
@@ -254,6 +260,8 @@ def _conclude(known: Array, sink: Array, best: Array) -> tuple[Number, Number, N
         share, without = 1 / (1 + above), np.log1p(above)
     for z in range(best.shape[0]):
         best[z] = share * np.exp(np.float64(best[z]) - m) / s
+    for z in range(picked.shape[0]):
+        picked[z] = share * np.exp(np.float64(picked[z]) - m) / s
     known[1] = share / s
     return lse, share * (np.log(s) + t / s + without), share * d / s
 
@@ -331,10 +339,12 @@ def _share(
     distance: Array,
     best: Array,
     positions: Array,
+    picked: Array,
     mass: Array,
     cell_sums: Array,
     cell_largest: Array,
     cell_counts: Array,
+    chosen: Array,
     cell_rows: int,
     cell_columns: int,
 ) -> None:
@@ -378,16 +388,16 @@ def _share(
                 if a < b:
                     x = strip[r, offset + a - j0 : offset + b - j0]
                     add = added[add_i, add_h, row - first, a:b] if added.shape[2] else nothing
-                    of_best, of_positions = best[i, h, row], positions[i, h, row]
+                    of_best, of_positions, of_picked = best[i, h, row], positions[i, h, row], picked[i, h, row]
                     far = distance.shape[2] > 0
-                    _meet(r, x, a, add, known, of_best, of_positions, far, row + shift, lanes)
+                    _meet(r, x, a, add, known, of_best, of_positions, chosen, of_picked, far, row + shift, lanes)
                 at_tile[r, (j0 - begin) // TILE] = known[r, 0]
                 if kept:
                     strip[r, offset : offset + min(a, max(b, a)) - j0] = _ZERO
                     strip[r, offset + max(a, b) - j0 : offset + j1 - j0] = _ZERO
         for r in range(rows):
             row = start + r
-            total, spread, far = _conclude(known[r], sink[i, h], best[i, h, row])
+            total, spread, far = _conclude(known[r], sink[i, h], best[i, h, row], picked[i, h, row])
             lse[i, h, row] = total
             if entropy.shape[2]:
                 entropy[i, h, row] = spread
