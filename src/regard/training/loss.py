@@ -3,8 +3,12 @@
 The scores of a batch are its largest tensor by far (2,000 tokens × 10,000 words), and the plain way reads and writes it
 a dozen times. Here a few rows at a time become probabilities and then, in place, the gradient p − target; two products
 turn that into the gradients of features and words. It is `F.linear` and `F.cross_entropy`, which the tests hold it to.
+
+Scores in bfloat16 on a CPU go through compiled loops (`loss_loops.py`) in half the time, where numba is installed.
 """
 
+from functools import cache
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -15,6 +19,8 @@ from torch import Tensor
 from regard.data.tokenizer import PAD
 
 ROWS = 64  # scored at a time: 64 × 10,000 float32 are 2.5 MB
+BLOCKS = 8  # of rows, each with its own sum of the bias' gradient
+FEW = 2**18  # scores that take less than a millisecond, and no import
 
 
 def word_loss(
@@ -45,20 +51,51 @@ class _WordLoss(torch.autograd.Function):
         features = F.pad(features, (0, 0, 0, -len(features) % ROWS))  # products of odd sizes are copied first
         wanted = F.pad(targets, (0, -len(targets) % ROWS), value=PAD)
         scores = F.linear(features, words)  # becomes its own gradient, rows by rows
-        exact = torch.promote_types(scores.dtype, torch.float32)
-        total = torch.zeros((), dtype=exact, device=features.device)
-        d_bias = torch.zeros_like(bias, dtype=exact)
-        for rows, targets_of_rows in zip(scores.split(ROWS), wanted.split(ROWS), strict=True):
-            loss, gradient = _loss_and_gradient(rows.to(exact, copy=True).add_(bias), targets_of_rows, smoothing)
-            total += loss
-            d_bias += gradient.sum(0)
-            rows.copy_(gradient)
+        half = scores.dtype == torch.bfloat16 and scores.device.type == "cpu" and scores.numel() >= FEW
+        total, d_bias = (_by_loops if half and _loops() else _by_rows)(scores, bias, wanted, smoothing)
         ctx.save_for_backward(scores.mm(words)[: len(targets)], scores.mT.mm(features), d_bias.to(bias.dtype))
         return total
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple:
         return *(saved * grad.to(saved.dtype) for saved in ctx.saved_tensors), None, None
+
+
+def _by_rows(scores: Tensor, bias: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    """The summed loss and the bias' gradient; the scores become their gradient."""
+    exact = torch.promote_types(scores.dtype, torch.float32)
+    total = torch.zeros((), dtype=exact, device=scores.device)
+    d_bias = torch.zeros_like(bias, dtype=exact)
+    for rows, targets_of_rows in zip(scores.split(ROWS), targets.split(ROWS), strict=True):
+        loss, gradient = _loss_and_gradient(rows.to(exact, copy=True).add_(bias), targets_of_rows, smoothing)
+        total += loss
+        d_bias += gradient.sum(0)
+        rows.copy_(gradient)
+    return total, d_bias
+
+
+def _by_loops(scores: Tensor, bias: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    """`_by_rows` of bfloat16 scores, compiled; whatever the number of threads, the sums are the same."""
+    loops = _loops()
+    assert loops is not None
+    loops.use_threads(torch.get_num_threads())
+    d_bias = torch.zeros(BLOCKS, len(bias))
+    halves = scores.detach().view(torch.uint16).numpy()
+    found = loops.losses(halves, bias.detach().float().numpy(), targets.numpy(), PAD, smoothing, d_bias.numpy())
+    return torch.from_numpy(found).sum(), d_bias.sum(0)
+
+
+@cache
+def _loops() -> ModuleType | None:
+    """The compiled loops, if numba is installed and works here: found out by running them once."""
+    try:
+        from regard.training import loss_loops
+
+        nothing = torch.zeros(1, 1).numpy()
+        loss_loops.losses(nothing.astype("uint16"), nothing[0], nothing[0].astype("int64"), PAD, 0.0, nothing)
+    except Exception:  # whatever keeps a compiler from working must not keep a model from learning
+        return None
+    return loss_loops
 
 
 def _loss_and_gradient(e: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
