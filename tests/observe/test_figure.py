@@ -136,7 +136,7 @@ def test_what_cannot_be_saved_is_said(tmp_path):
 
 def test_missing_extra_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(UserError, match=r'pip install "regard\[train\]"'):
+    with pytest.raises(UserError, match=r'pip install "regard\[lens\]"'):
         alignment(WEIGHTS, SOURCE, TARGET)
 
 

@@ -61,10 +61,10 @@ def alignment(
         raise UserError("an attention picture needs at least one source word and one target word")
     numbered = max(weights.shape) <= NUMBERS_UP_TO
     cell, font = (0.5, 10) if numbered else (0.26, 8)  # inches, points
-    sources, targets = _labels(source_words), _labels(target_words)
+    sources, targets = word_labels(source_words), word_labels(target_words)
     column = _level_width(targets, font) if len(targets) <= LEVEL_UP_TO else cell
     width, height = max(weights.shape[0] * max(cell, column), 2.4), max(weights.shape[1] * cell, 1.2)
-    figure, axes = _figure(width, height, room_right=1.0)
+    figure, axes = new_figure(width, height, room_right=1.0)
     image = axes.imshow(weights.T, cmap=_colours(), vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     _write_words(axes, sources, targets, font, width / weights.shape[0])
     if numbered:
@@ -94,7 +94,7 @@ def lengths(
     bins = [list(curve) for curve in curves.values()]
     if not bins or not bins[0] or any(labels != bins[0] for labels in bins):
         raise ValueError(f"expected one or more curves over the same bins, got bins {bins}")
-    figure, axes = _figure(6.0, 3.6, room_right=0.2)
+    figure, axes = new_figure(6.0, 3.6, room_right=0.2)
     ends: list[tuple[str, float, str]] = []
     for (system, curve), (ink, mark) in zip(curves.items(), _cycled(len(curves)), strict=True):
         points = [(x, score) for x, score in enumerate(curve.values()) if score is not None]
@@ -142,13 +142,13 @@ def save(figure: Figure, path: str | Path) -> None:
         figure.savefig(path, dpi=150, bbox_inches="tight", pad_inches=0.15, metadata=metadata)
 
 
-def _figure(width: float, height: float, room_right: float) -> tuple[Figure, Axes]:
+def new_figure(width: float, height: float, room_right: float) -> tuple[Figure, Axes]:
     """A figure whose axes are `width` × `height` inches; words stand around them, and `save` makes room for them."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise UserError('pictures need matplotlib, which is not here: pip install "regard[train]"') from None
+        raise UserError('pictures need matplotlib, which is not here: pip install "regard[lens]"') from None
     figure = Figure(figsize=(width + room_right, height), facecolor="white")
     FigureCanvasAgg(figure)
     return figure, figure.add_axes((0, 0, width / (width + room_right), 1))
@@ -158,7 +158,7 @@ def _write_words(axes: Axes, sources: list[str], targets: list[str], font: int, 
     """The words at the cells: level where the longest fits its column (in inches), else all slanted."""
     level = _level_width(targets, font) <= column
     turned: dict[str, Any] = {} if level else {"rotation": 45, "ha": "left", "rotation_mode": "anchor"}
-    family = _fonts()
+    family = word_fonts()
     axes.xaxis.tick_top()
     axes.set_xticks(range(len(targets)), targets, fontsize=font, family=family, parse_math=False, **turned)
     axes.set_yticks(range(len(sources)), sources, fontsize=font, family=family, parse_math=False)
@@ -212,12 +212,14 @@ def _caption(axes: Axes, lines: Sequence[str]) -> None:
         )  # fmt: skip
 
 
-def _labels(words: Iterable[str]) -> list[str]:
+def word_labels(words: Iterable[str]) -> list[str]:
+    """The words as they are written on an axis: visible, and cut where they are very long."""
     seen = [shown(word) for word in words]
     return [word if cell_len(word) <= LONGEST_LABEL else set_cell_size(word, LONGEST_LABEL - 1) + "…" for word in seen]
 
 
-def _fonts() -> list[str]:
+def word_fonts() -> list[str]:
+    """The fonts that are installed here and write words, the usual one first."""
     from matplotlib.font_manager import fontManager
 
     installed = set(fontManager.get_font_names())

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -19,10 +18,10 @@ from typing import Any
 from regard.errors import UserError
 from regard.observe.colours import ramp
 from regard.observe.record import Seen
-from regard.observe.report.calls import Call, calls
-from regard.observe.report.codes import written
+from regard.observe.report.calls import calls
 from regard.observe.report.pack import SINK, packed
-from regard.observe.words import shown, word_groups
+from regard.observe.report.texts import Texts
+from regard.observe.words import shown
 
 SCRIPTS = ("data.js", "words.js", "colour.js", "pens.js", "picture.js", "overview.js", "reading.js", "page.js")
 MEGABYTES = 5.0
@@ -65,7 +64,7 @@ def html(seen: Seen, *, title: str = TITLE, row: int = 0, rows: str = ROWS, mega
         raise UserError(f"nothing was seen, so there is nothing to report{f' (not read: {unread})' if unread else ''}")
     style, script = _page("page.css"), "".join(_page(name) for name in SCRIPTS)
     found = calls(seen, row)
-    texts = _Texts(seen)
+    texts = Texts(seen)
     payload: dict[str, Any] = {
         "title": shown(title),
         "rows": shown(rows),
@@ -89,39 +88,6 @@ def frame(seen: Seen) -> str:
         'style="width: 100%; height: 860px; border: 1px solid #8884; border-radius: 8px" '
         f'srcdoc="{escape(html(seen))}"></iframe>'
     )
-
-
-class _Texts:
-    """Which text the queries and the keys of a call are of, and which pieces make a word."""
-
-    def __init__(self, seen: Seen) -> None:
-        self.tokens = [None if text is None else list(text) for text in (seen.tokens, seen.source_tokens)]
-
-    def written(self) -> str:
-        """Both texts and their words, deflated."""
-        texts = [
-            {"tokens": [shown(token) for token in text or []], "words": word_groups(text or [])} for text in self.tokens
-        ]
-        return written(json.dumps(texts).encode("utf-8"))
-
-    def of(self, call: Call) -> tuple[int, int]:
-        """The texts of queries and of keys: 0 the queries' own, 1 the source's, −1 where neither has as many tokens.
-
-        Self-attention of an encoder reads the source; where lengths do not tell, its name does.
-        """
-        if call.cross:
-            return (0 if self._fits(0, call.first + call.queries) else -1), (1 if self._fits(1, call.keys) else -1)
-        length = max(call.keys, call.first + call.queries)
-        fitting = [text for text in (0, 1) if self._fits(text, length)]
-        if len(fitting) == 2 and "encoder" in call.name and "decoder" not in call.name:
-            fitting = [1]
-        text = fitting[0] if fitting else -1
-        return text, text
-
-    def _fits(self, text: int, length: int) -> bool:
-        """As many tokens as positions, or one more: a generation's last token was never read."""
-        tokens: Sequence[str] | None = self.tokens[text]
-        return tokens is not None and len(tokens) - length in (0, 1)
 
 
 def _assembled(title: str, style: str, script: str, payload: dict[str, Any]) -> str:
