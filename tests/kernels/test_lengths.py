@@ -89,7 +89,7 @@ def test_which_calls_it_takes() -> None:
     assert plan(q, k, v, mask=causal() & padding(lengths)).kernel == "lengths"
     assert plan(q[:, :, :4], k, v, mask=padding(lengths)).kernel == "sdpa"  # few pairs
     assert plan(q, k[:, :, :100], v[:, :, :100], mask=causal() & padding(lengths)).kernel == "sdpa"
-    assert plan(q, k, v, mask=padding(lengths), bias=torch.zeros(1, 1, 512, 512)).kernel == "sdpa"
+    assert plan(q, k, v, mask=padding(lengths), bias=torch.zeros(1, 1, 512, 512)).kernel == "blocksparse"
     with kernel("lengths"), pytest.raises(ValueError, match=r"not padding\(lengths\)"):
         attend(q, k, v, mask=causal())
 

@@ -4,19 +4,22 @@ Kernels stand in order of preference; the first that has nothing against the pro
 name (`with kernel("sdpa"):`) is chosen or raises its reasons: nothing falls back in silence.
 """
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from regard.kernels.additive import Additive
+from regard.kernels.asked import asked as asked
+from regard.kernels.asked import of_thread
+from regard.kernels.banded import Banded
+from regard.kernels.blocksparse import BlockSparse
 from regard.kernels.kernel import Compute, Kernel
 from regard.kernels.lengths import Lengths
 from regard.kernels.problem import Problem
 from regard.kernels.reference import Reference
 from regard.kernels.sdpa import Sdpa
 
-KERNELS: tuple[Kernel, ...] = (Lengths(), Sdpa(), Additive(), Reference())
+KERNELS: tuple[Kernel, ...] = (Lengths(), Banded(), BlockSparse(), Sdpa(), Additive(), Reference())
 """In order of preference."""
 
 
@@ -68,29 +71,17 @@ def make(problem: Problem, name: str | None = None) -> Plan:
     raise AssertionError("the reference kernel refuses nothing")
 
 
-class _Asked(threading.local):
-    name: str | None = None
-
-
-_asked = _Asked()
-
-
-def asked() -> str | None:
-    """The kernel this thread has asked for by name."""
-    return _asked.name
-
-
 @contextmanager
 def kernel(name: str) -> Iterator[None]:
     """Ask for a kernel by name, in this thread, inside the `with`: it computes, or the call raises its reasons."""
     names = [known.name for known in KERNELS]
     if name not in names:
         raise ValueError(f"kernel: expected one of {', '.join(names)}, got {name!r}")
-    before, _asked.name = _asked.name, name
+    before, of_thread.name = of_thread.name, name
     try:
         yield
     finally:
-        _asked.name = before
+        of_thread.name = before
 
 
 def _quantity(number: float) -> str:

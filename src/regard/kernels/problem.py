@@ -67,6 +67,8 @@ class Problem:
     bias: bool
     bias_grad: bool
     """Whether a gradient must flow into the bias."""
+    learned_matrix: bool
+    """Whether a gradient must flow into a tensor of the bias or the factor with a number for each query and key."""
     normalise: str
     softmax: bool
     """Whether the weights are the plain softmax, without a sink."""
@@ -139,6 +141,13 @@ def describe(call: Call) -> Problem:
         structure=None if mask is None else mask.structure,
         bias=bias is not None,
         bias_grad=torch.is_grad_enabled() and bias is not None and bias.requires_grad,
+        learned_matrix=torch.is_grad_enabled()
+        and any(
+            tensor.requires_grad and tensor.numel() >= Tq * Tk and min(tensor.shape[-2:], default=0) > 1
+            for rule in (bias, after)
+            if rule is not None
+            for tensor in rule.tensors
+        ),
         normalise=normaliser.name,
         softmax=type(normaliser) is Softmax and len(of_normaliser) == 0,
         after=after is not None,

@@ -54,7 +54,7 @@ class Sdpa(Kernel):
         With dropout or a learned bias PyTorch's CPU path is not fused: scores and weights are written and read too.
         """
         numbers = 0
-        if problem.bias or _needs_tensor(problem):
+        if problem.bias or needs_tensor(problem):
             numbers += problem.pairs * (problem.dtype.itemsize if problem.bias else 1)
         if problem.dropout or problem.bias_grad:
             numbers += 4 * problem.pairs * problem.dtype.itemsize
@@ -63,7 +63,7 @@ class Sdpa(Kernel):
     def bind(self, problem: Problem) -> Compute:
         """See `Kernel.bind`."""
         causal, is_dot = _causal_flag(problem), problem.score_key == Dot.key
-        masked, precise = _needs_tensor(problem), torch.promote_types(problem.dtype, torch.float32)
+        masked, precise = needs_tensor(problem), torch.promote_types(problem.dtype, torch.float32)
         # Without gradient, hidden numbers that do harm show in the context: 0 * NaN, inf - inf; and with dropout,
         # computing again would draw again.
         shows = masked and not (problem.grad or problem.dropout) and may_look(problem.device)
@@ -135,7 +135,7 @@ def _causal_flag(problem: Problem) -> bool:
     return s.right == 0 and (s.left is None or s.left >= problem.Tk - 1)
 
 
-def _needs_tensor(problem: Problem) -> bool:
+def needs_tensor(problem: Problem) -> bool:
     """Whether the mask hides something that the causal flag does not say."""
     s = problem.structure
     if s is None or _causal_flag(problem):

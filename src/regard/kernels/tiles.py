@@ -45,7 +45,7 @@ class Tiles:
         """Prepare a call, whose arguments have been checked."""
         q, k, v, score = call.q, call.keys, call.v, call.score
         if call.mask is not None and not is_harmless(q, k, v):
-            asking, seen = _used(call.mask, (*q.shape[:3], k.shape[2]), q.device)
+            asking, seen = used(call.mask, (*q.shape[:3], k.shape[2]), q.device)
             q = hide_queries(asking, q)
             k, v = hide_keys(seen, k, v)
         q, k = score.query(q), k if isinstance(call.k, Keys) else score.project(k)
@@ -122,7 +122,7 @@ class Tiles:
         return *self.size, self.q.device, part
 
 
-def _used(mask: Mask, size: tuple[int, int, int, int], device: torch.device) -> tuple[Tensor, Tensor]:
+def used(mask: Mask, size: tuple[int, int, int, int], device: torch.device) -> tuple[Tensor, Tensor]:
     """Which queries see any key (., ., Tq, 1), which keys any query sees (., ., 1, Tk); the mask is read in strips."""
     B, H, Tq, Tk = size
     if mask.per_key:

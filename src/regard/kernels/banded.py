@@ -1,0 +1,126 @@
+"""Windows: each query sees neighbouring keys only, in O(T · window) time and memory, forward and backward.
+
+Queries are taken in tiles of neighbours; the keys that a tile may see are neighbours too, and a view of the keys, not a
+copy. Away from the ends all tiles look alike, and one small mask hides the corners of them all. Whatever else the mask
+hides (padding, documents) is asked of it in the tile alone; so are a bias and a factor on the weights.
+"""
+
+import math
+from collections.abc import Iterator
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from regard.kernels import strips
+from regard.kernels.kernel import Compute, Kernel
+from regard.kernels.problem import Call, Problem
+from regard.kernels.strips import Strip, Window
+
+HEIGHT = 64
+"""Queries in a tile: fewer would starve the matrix products, more would compute more pairs that the band hides."""
+
+
+class Banded(Kernel):
+    """A mask that bounds key − query on both sides, and whatever else it hides."""
+
+    name = "banded"
+
+    def refusals(self, problem: Problem) -> list[str]:
+        """See `Kernel.refusals`."""
+        reasons = strips.refusals(problem)
+        if _band(problem) is None:
+            reasons.append("the mask does not say how far a query sees to both sides")
+        return reasons
+
+    def doubts(self, problem: Problem) -> list[str]:
+        """See `Kernel.doubts`."""
+        reasons = strips.doubts(problem)
+        if 2 * _pairs(problem) > problem.pairs:
+            reasons.append("the window is more than half of the keys")
+        return reasons
+
+    def flops(self, problem: Problem) -> int:
+        """Of all pairs in the tiles, some of which the band hides."""
+        return strips.flops(problem, _pairs(problem))
+
+    def bytes(self, problem: Problem) -> int:
+        """Inputs and context once; backward two and a half times that. Scores stay in the processor's cache."""
+        return int(problem.io_bytes * (3.5 if problem.grad else 1))
+
+    def bind(self, problem: Problem) -> Compute:
+        """See `Kernel.bind`."""
+        s, band = problem.structure, _band(problem)
+        assert s is not None
+        assert band is not None
+        only_band = s.exact and s.block is None
+
+        def compute(call: Call) -> Tensor:
+            assert call.mask is not None
+            found = call.mask.key_lengths() if s.lengths else None
+            cut = strips_of(problem.Tq, problem.Tk, *band, only_band, HEIGHT, torch.get_num_threads())
+            return strips.attend(call, problem, cut, lengths=None if found is None else found.tolist())
+
+        return compute
+
+
+def _band(problem: Problem) -> tuple[int, int] | None:
+    """(left, right), where the mask says both."""
+    s = problem.structure
+    return None if s is None or s.left is None or s.right is None else (s.left, s.right)
+
+
+def _pairs(problem: Problem) -> int:
+    """Pairs computed: those in the tiles."""
+    left, right = _band(problem) or (problem.Tk, problem.Tk)
+    height = min(HEIGHT, problem.Tq)
+    return problem.B * problem.H * problem.Tq * max(0, min(problem.Tk, left + right + height))
+
+
+@lru_cache(maxsize=64)
+def strips_of(Tq: int, Tk: int, left: int, right: int, only_band: bool, height: int, threads: int) -> tuple[Strip, ...]:
+    """The band cut into strips. With `only_band` they know what to hide; otherwise the mask must be asked."""
+    found = []
+    for first, count, rows in ((0, Tq // height, height), (Tq // height * height, 1, Tq % height)):
+        if rows and count:
+            found += list(_strips(first, count, rows, Tq, Tk, left, right, only_band))
+    return tuple(found)
+
+
+def _strips(
+    first: int, count: int, height: int, Tq: int, Tk: int, left: int, right: int, only_band: bool
+) -> Iterator[Strip]:
+    """Strips of `count` tiles from query `first` on."""
+    width = max(0, min(Tk, height + left + right))
+    lowest = first + Tk - Tq - left  # the first key that the first tile may see
+    at_start = _clamped(-(-(0 - lowest) // height), count)  # tiles whose window begins before the first key
+    at_end = _clamped((Tk - width - lowest) // height + 1, count)  # from this one on it ends behind the last
+    at_end = max(at_start, at_end)
+    per_strip = strips.per_strip(count, height * width)
+    for start, stop, inside in ((0, at_start, False), (at_start, at_end, True), (at_end, count, False)):
+        for tile in range(start, stop, per_strip):
+            tiles = min(per_strip, stop - tile)
+            at = lowest + tile * height
+            keys = Window(min(max(at, 0), Tk - width), height if inside else 0, width)
+            row = first + tile * height
+            if not width or row + tiles * height - 1 + Tk - Tq + right < 0 or at >= Tk:
+                continue  # these see no key
+            yield _strip(keys, row, tiles, height, Tk - Tq, left, right, only_band)
+
+
+def _strip(
+    keys: Window, row: int, tiles: int, height: int, shift: int, left: int, right: int, only_band: bool
+) -> Strip:
+    if not only_band:
+        return Strip(height, keys, row, tiles, asks=keys.width)
+    alike = 1 if keys.step else tiles  # inside, every tile hides as the first does
+    query = row + shift + torch.arange(alike * height).view(alike, height, 1)
+    distance = keys.index(alike)[:, None] - query
+    hidden = (distance < -left) | (distance > right)
+    empty = hidden.all(-1, keepdim=True)
+    added = torch.where(hidden, -math.inf, 0.0)
+    return Strip(height, keys, row, tiles, added=added, empty=empty if empty.any() else None)
+
+
+def _clamped(number: int, most: int) -> int:
+    return min(max(number, 0), most)
