@@ -91,21 +91,18 @@ def _strips(
     first: int, count: int, height: int, Tq: int, Tk: int, left: int, right: int, only_band: bool
 ) -> Iterator[Strip]:
     """Strips of `count` tiles from query `first` on."""
-    width = max(0, min(Tk, height + left + right))
+    width = min(Tk, height + left + right)
     lowest = first + Tk - Tq - left  # the first key that the first tile may see
-    at_start = _clamped(-(-(0 - lowest) // height), count)  # tiles whose window begins before the first key
-    at_end = _clamped((Tk - width - lowest) // height + 1, count)  # from this one on it ends behind the last
-    at_end = max(at_start, at_end)
+    begin = _clamped(-((lowest + left + height - 1 + right) // height), count)  # tiles before it see no key
+    end = _clamped(-(-(Tk - lowest) // height), count)  # nor do those from this one on
+    at_start = max(begin, _clamped(-(lowest // height), end))  # windows of tiles before begin before the first key
+    at_end = max(at_start, _clamped((Tk - width - lowest) // height + 1, end))  # from this one on end behind the last
     per_strip = strips.per_strip(count, height * width)
-    for start, stop, inside in ((0, at_start, False), (at_start, at_end, True), (at_end, count, False)):
+    for start, stop, inside in ((begin, at_start, False), (at_start, at_end, True), (at_end, end, False)):
         for tile in range(start, stop, per_strip):
-            tiles = min(per_strip, stop - tile)
-            at = lowest + tile * height
+            at, row = lowest + tile * height, first + tile * height
             keys = Window(min(max(at, 0), Tk - width), height if inside else 0, width)
-            row = first + tile * height
-            if not width or row + tiles * height - 1 + Tk - Tq + right < 0 or at >= Tk:
-                continue  # these see no key
-            yield _strip(keys, row, tiles, height, Tk - Tq, left, right, only_band)
+            yield _strip(keys, row, min(per_strip, stop - tile), height, Tk - Tq, left, right, only_band)
 
 
 def _strip(
