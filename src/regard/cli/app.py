@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from regard.cli import align, compare, data, demo, evaluate, fine_tune, guide, train, translate
+from regard.cli import align, compare, data, demo, evaluate, fine_tune, guide, train, translate, watch
 from regard.cli.stopped import Stopped
 from regard.errors import UserError
 
@@ -34,6 +34,7 @@ for command in (
     evaluate.evaluate,
     compare.compare,
     align.align,
+    watch.watch,
     guide.guide,
 ):
     app.command(no_args_is_help=False, epilog=getattr(sys.modules[command.__module__], "EXAMPLES", None))(command)

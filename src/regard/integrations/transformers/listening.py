@@ -211,9 +211,9 @@ def _disagreement(query: Tensor, key: Tensor, value: Tensor, parts: dict[str, An
     theirs = context[:, -1].float()
     if ours.shape != theirs.shape:
         return f"its context has the shape {tuple(context.shape)}, expected (batch, queries, heads, features)"
-    lengths = [float(torch.linalg.vector_norm(x.float(), dim=-1).amax()) for x in (one, key)]
-    units = 8 + parts["score"].factor(query.shape[3]) * lengths[0] * lengths[1]
-    allowed = units * torch.finfo(value.dtype).eps * float(value.float().abs().amax())
+    longest_q, longest_k = (float(torch.linalg.vector_norm(x, dim=-1, dtype=ours.dtype).amax()) for x in (one, key))
+    units = 8 + parts["score"].factor(query.shape[3]) * longest_q * longest_k
+    allowed = units * torch.finfo(value.dtype).eps * float(torch.linalg.vector_norm(value, ord=float("inf")))
     difference = float((ours - theirs).abs().amax())
     if difference <= allowed:
         return None
