@@ -129,6 +129,10 @@ CASES = {
     "window without a key": Case(LONG, mask=lambda: window(1, 0)),
     "causal and padding": Case((2, 2, 2, 97, 97, 8, 8), mask=lambda: causal() & padding([40, 97])),
     "documents": Case(mask=lambda: documents(torch.tensor([0, 0, 0, 1, 1, 2, 2]))),
+    "packed documents, beyond a tile": Case(
+        (1, 2, 2, 100, 1300, 8, 8),
+        mask=lambda: documents(torch.arange(1300) // 40, torch.arange(100) // 9 * 3),
+    ),
     "blocks": Case(mask=lambda: blocks(holes(2, 4, 4, 4), 2)),
     "the sentence": Case(mask=lambda: causal() & padding([5, 7]) & (window(2, 0) | tokens([0, 3]))),
     "a mask for each head": Case(SHORT, mask=lambda: dense(holes(2, 4, 5, 7))),
@@ -141,20 +145,18 @@ CASES = {
     ),
     "alibi": Case((2, 6, 3, 33, 40, 8, 8), mask=causal, bias=lambda r: alibi(6)),
     "learned table": Case(SHORT, bias=lambda r: relative(r(8, 4)), mask=causal),
-    "sink": Case(
-        SHORT, mask=lambda: padding([0, 5]), normalise=lambda r: Softmax(3 * r(4)), weigh=with_sink
-    ),
-    "entmax": Case(
-        SHORT, mask=causal, normalise=lambda r: Entmax(1.5), weigh=lambda e: simplex(e, 1.5), fused=False
-    ),
+    "sink": Case(SHORT, mask=lambda: padding([0, 5]), normalise=lambda r: Softmax(3 * r(4)), weigh=with_sink),
+    "entmax": Case(SHORT, mask=causal, normalise=lambda r: Entmax(1.5), weigh=lambda e: simplex(e, 1.5), fused=False),
     "entmax, long": Case(
-        (1, 1, 1, 300, 1800, 8, 8), mask=causal, normalise=lambda r: Entmax(), weigh=lambda e: simplex(e, 1.5), fused=False
+        (1, 1, 1, 300, 1800, 8, 8),
+        mask=causal,
+        normalise=lambda r: Entmax(),
+        weigh=lambda e: simplex(e, 1.5),
+        fused=False,
     ),
     "sparsemax": Case(ODD, normalise=lambda r: "sparsemax", weigh=lambda e: simplex(e, 2.0), fused=False),
     "sigmoid": Case(SHORT, mask=causal, normalise=lambda r: "sigmoid", weigh=torch.sigmoid, fused=False),
-    "hard": Case(
-        SHORT, normalise=lambda r: "hard", weigh=lambda e: (e == e.amax(-1, keepdim=True)).to(e), fused=False
-    ),
+    "hard": Case(SHORT, normalise=lambda r: "hard", weigh=lambda e: (e == e.amax(-1, keepdim=True)).to(e), fused=False),
     "top": Case(ODD, normalise=lambda r: TopK(5), weigh=lambda e: best_of(e, 5), fused=False),
     "a factor": Case(
         SHORT, mask=lambda: padding([7, 4]), after=lambda r: gaussian(7 * r(2, 4, 5).abs(), 2.0).exp(), fused=False
@@ -254,7 +256,11 @@ def check_map(got: Map | None, x: Tensor, allowed: Tensor, cells: int, tolerance
     assert max(down, across) <= cells
     for i in range(down):
         for j in range(across):
-            cell = (..., slice(i * got.cell_rows, (i + 1) * got.cell_rows), slice(j * got.cell_columns, (j + 1) * got.cell_columns))
+            cell = (
+                ...,
+                slice(i * got.cell_rows, (i + 1) * got.cell_rows),
+                slice(j * got.cell_columns, (j + 1) * got.cell_columns),
+            )
             count = allowed[cell].sum((-2, -1))
             mean = (x * allowed)[cell].sum((-2, -1)) / count
             largest = torch.where(allowed, x, -math.inf)[cell].amax((-2, -1)).masked_fill(count == 0, math.nan)
@@ -292,7 +298,9 @@ def test_the_plain_way_gives_what_the_definitions_say(case: Case, dtype: torch.d
     x, exact = draw(case, dtype, large), draw(case, torch.float64, large)
     request = fitting(case, weights=True, gradient=True)
     t = truth(case, exact)
-    tolerance = 1e-9 if dtype == torch.float64 and case.after(lambda *s: torch.rand(s)) is None else 1e-5 * max(large, 1)
+    tolerance = (
+        1e-9 if dtype == torch.float64 and case.after(lambda *s: torch.rand(s)) is None else 1e-5 * max(large, 1)
+    )
     got = plain.statistics(x.call(case.prepared), request, x.gradient)
     check(got, request, t, tolerance)
     same(got.weights, t.weights, tolerance)
@@ -442,7 +450,11 @@ def test_what_is_not_asked_for_is_not_there() -> None:
         (Observe(columns=[-1]), {}, "Observe: columns must name some of the 5 keys, 0 to 4, got -1"),
         (Observe(gradient=True), {}, "go together, got only the request"),
         (Observe(), {"context_gradient": torch.zeros(1, 1, 5, 4)}, "go together, got only the gradient"),
-        (Observe(gradient=True), {"context_gradient": torch.zeros(1, 5, 4)}, r"context's shape \(1, 1, 5, 4\), got \(1, 5, 4\)"),
+        (
+            Observe(gradient=True),
+            {"context_gradient": torch.zeros(1, 5, 4)},
+            r"context's shape \(1, 1, 5, 4\), got \(1, 5, 4\)",
+        ),
     ],
 )
 def test_a_request_that_cannot_be_answered_says_so(request_: Observe, more: dict, message: str) -> None:

@@ -92,8 +92,8 @@ class _Sweep:
 
     def _fill(self, b: int, heads: slice, low: Tensor, high: Tensor) -> None:
         """Some heads of keys, with the queries that share them."""
-        loops, (_, H, Tq, Tk) = _loops(), self.size
-        group = H // self.heads
+        loops, (_, _, Tq, Tk) = _loops(), self.size
+        group = self.q.shape[1] // self.heads
         n = heads.stop - heads.start
         of_queries = slice(heads.start * group, heads.stop * group)
 
@@ -113,9 +113,9 @@ class _Sweep:
         into = [self.lse, self.entropy, self.distance, self.best, self.positions, self.columns]
         results = [grouped(x) for x in into] + [mass, sums, largest, counts]
         factor = self.call.score.factor(self.q.shape[3])
+        arrays = [grouped(self.q).contiguous().numpy(), panels.numpy()]
         for rows in self._spans():
             added = self._added(b, of_queries, rows, group)
-            arrays = [x.contiguous().numpy() for x in (grouped(self.q), panels)]
             loops.sweep(
                 self.threads,
                 *arrays,
@@ -169,7 +169,7 @@ class _Sweep:
 
     def _sink(self, heads: slice, group: int) -> Tensor:
         """(n, group, 1), or nothing."""
-        sink = self.call.normaliser.sink
+        sink = getattr(self.call.normaliser, "sink", None)
         if sink is None:
             return torch.empty((heads.stop - heads.start) // group, group, 0)
         return full(sink.detach()).float()[heads].unflatten(0, (-1, group))[..., None].contiguous()

@@ -243,6 +243,16 @@ def _meet(
 
 
 @njit(error_model="numpy", cache=True)
+def _shows(add: Array) -> bool:
+    """Whether any pair is not hidden; the first that is not ends the search."""
+    for r in range(add.shape[0]):
+        for j in range(add.shape[1]):
+            if add[r, j] != _HIDDEN:
+                return True
+    return False
+
+
+@njit(error_model="numpy", cache=True)
 def _conclude(known: Array, sink: Array, best: Array, picked: Array) -> tuple[Number, Number, Number]:
     """A row's lse, entropy and distance; its best and picked scores become weights, its s the factor of its weights.
 
@@ -316,7 +326,7 @@ def _read_again(
 def sweep(threads: int, *arguments: Any) -> None:
     """`_share` of each thread, at once."""
     for thread in prange(threads):
-        _share(np.int64(thread), threads, *arguments)  # prange counts in another type
+        _share(np.int64(thread), threads, *arguments)  # type: ignore[arg-type]  # prange counts in another type
 
 
 @njit(error_model="numpy", cache=True)
@@ -381,10 +391,15 @@ def _share(
         for j0 in range(begin, end, TILE):
             j1 = min(j0 + TILE, end)
             offset = j0 - begin if kept else 0
-            _scores(of_queries, panels[i], j0, j1, rows, strip, offset)
+            to_see = True
+            if added.shape[2]:
+                to_see = _shows(added[add_i, add_h, start - first : start - first + rows, j0 : min(j1, added.shape[3])])
+            if to_see:
+                _scores(of_queries, panels[i], j0, j1, rows, strip, offset)
             for r in range(rows):
                 row = start + r
                 a, b = min(max(low[row], j0), j1), max(min(high[row], j1), j0)
+                b = b if to_see else a
                 if a < b:
                     x = strip[r, offset + a - j0 : offset + b - j0]
                     add = added[add_i, add_h, row - first, a:b] if added.shape[2] else nothing
