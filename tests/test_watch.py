@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import sys
 import threading
 import warnings
 import weakref
@@ -75,8 +76,6 @@ def everything_is_as_it_was(*models: nn.Module) -> bool:
 
 
 def _door() -> Any:
-    import sys
-
     return sys.modules["regard.attend"]
 
 
@@ -333,12 +332,10 @@ def test_what_was_asked_but_cannot_be_computed_is_named(monkeypatch: pytest.Monk
     model = Model()
     x = torch.randn(B, T, E)
     monkeypatch.setattr(sys.modules["regard.observe.statistics"], "statistics", refuses)
-    import sys
-
     monkeypatch.setattr(sys.modules["regard.watch"], "statistics", refuses)
     with pytest.warns(UserWarning, match="of no use"), watch(model) as seen:
         model(x)
-    assert seen.unread == dict.fromkeys(NAMES, "of no use")
+    assert seen.unread == dict.fromkeys(NAMES, "ValueError: of no use")
 
 
 def test_who_saw_nothing_is_told_why() -> None:
@@ -383,8 +380,6 @@ def test_an_exception_leaves_everything_as_it_was() -> None:
 def test_a_watch_that_cannot_open_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuses(model: nn.Module) -> None:
         raise RuntimeError("no")
-
-    import sys
 
     monkeypatch.setattr(sys.modules["regard.watch"], "_sources", lambda model: [refuses])
     model = Model()
@@ -484,6 +479,40 @@ def test_under_modes_and_hooks_of_others() -> None:
     assert calls == ["before", "after"]
     for handle in handles:
         handle.remove()
+
+
+def test_a_counter_of_operations_counts_those_of_the_model_alone() -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    model, x = Model().eval(), torch.randn(B, T, E)
+    counts = []
+    for _ in range(2):
+        with FlopCounterMode(display=False) as counter:
+            model(x)
+        counts.append(counter.get_total_flops())
+        with FlopCounterMode(display=False) as counter, watch(model) as seen:
+            model(x)
+        counts.append(counter.get_total_flops())
+        assert seen.names == NAMES
+    assert len(set(counts)) == 1
+
+
+def test_what_holds_no_numbers_is_named_and_runs() -> None:
+    class Plain(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.scaled_dot_product_attention(x, x, x)
+
+    model, x = Plain(), torch.randn(3, 1, 2, 4, 5)
+    with pytest.warns(UserWarning, match="inside torch.func"), watch(model) as seen:
+        watched = torch.func.vmap(model)(x)
+    torch.testing.assert_close(watched, model(x))
+    with pytest.warns(UserWarning, match="no numbers"), watch(model):
+        model(x.to("meta"))
+    with pytest.warns(UserWarning, match="traced"), watch(model), warnings.catch_warnings(action="ignore"):
+        traced = torch.jit.trace(model, x, check_trace=False)
+    assert torch.equal(traced(x), model(x))
+    assert len(list(traced.graph.nodes())) < 8
+    assert len(seen) == 0
 
 
 def test_a_watch_is_opened_once() -> None:

@@ -141,8 +141,8 @@ class _Watch:
             call, to_pick = of_heads(call, self.heads)
         try:
             observed = picked(statistics(call, self.request), to_pick)
-        except ValueError as error:
-            self.seen.unread[name] = str(error)
+        except Exception as error:  # the model's call must not fail because somebody looks
+            self.seen.unread[name] = f"{type(error).__name__}: {error}"
             return
         if cross is None:
             self.crossing.setdefault(name, []).append(len(self.seen.looks))

@@ -20,7 +20,7 @@ from regard.equation.masks import causal, dense
 from regard.equation.precision import autocast
 from regard.equation.rules import Grid
 from regard.equation.scores import Dot
-from regard.observe.listening import claimed, report, unread, wanted
+from regard.observe.listening import claimed, no_numbers, report, unread, wanted
 
 
 def told(function: Callable[..., Tensor], arguments: tuple[Any, ...], named: Mapping[str, Any]) -> Tensor:
@@ -42,13 +42,21 @@ def tell(
     **named: Any,
 ) -> None:
     """Report a call with these arguments, or say why it cannot be read; `module`, `cross` as in `listening.report`."""
+    if why := no_numbers(query):
+        unread(why, module)
+        return
     if any(x.is_nested or x.layout != torch.strided for x in (query, key, value)):
         unread("it was called with nested or sparse tensors: pad them", module)
         return
     if cross is None and _one_memory(query, key):
         cross = False
-    with torch.no_grad():
-        report(**in_our_terms(query, key, value, *others, **named), module=module, cross=cross)
+    try:
+        with torch.no_grad():
+            terms = in_our_terms(query, key, value, *others, **named)
+    except Exception as error:  # the model's call must not fail because somebody looks
+        unread(f"{type(error).__name__}: {error}", module)
+        return
+    report(**terms, module=module, cross=cross)
 
 
 def in_our_terms(

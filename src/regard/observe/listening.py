@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import _disable_current_modes
 
 from regard.attend import call
 from regard.equation.biases import Bias
@@ -110,11 +111,35 @@ def tell(call: Call, module: nn.Module | None = None, cross: bool | None = None)
     """`report`, of a call that is at hand as one."""
     if not wanted(module):
         return
-    # Statistics are not the model's business: no gradient, none of the user's modes, and none is reported itself.
-    with claimed(), torch.inference_mode(False), torch.no_grad(), torch._C.DisableTorchFunction():
+    if why := no_numbers(call.q):
+        unread(why, module)
+        return
+    with claimed(), _aside():
         for listener in _local.listeners:
             if listener.wants(module):
                 listener.heard(call, module, cross)
+
+
+def no_numbers(q: Tensor) -> str | None:
+    """Why there is nothing to look at, where a call's tensors stand for others; None where they are what they are."""
+    if torch.jit.is_tracing():
+        return "it was traced, not run"
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return "it ran inside torch.func (vmap, grad): watch the model outside"
+    if q.is_meta:
+        return "its tensors hold no numbers (device meta)"
+    return None
+
+
+@contextmanager
+def _aside() -> Iterator[None]:
+    """Statistics are not the model's business: no gradient, and none of the user's modes hears of them."""
+    with ExitStack() as stack:
+        for one in (torch.inference_mode(False), torch.no_grad(), torch._C.DisableTorchFunction()):
+            stack.enter_context(one)
+        if torch._C._len_torch_dispatch_stack():
+            stack.enter_context(_disable_current_modes())
+        yield
 
 
 def unread(why: str, module: nn.Module | str | None = None) -> None:

@@ -44,7 +44,7 @@ class Modules:
         self.calls: Counter[nn.Module] = Counter()
         self._hooked: list[nn.Module] = []
         self._stack: list[Running] = []
-        self._thread = threading.get_ident()
+        self._thread = 0
         self._find(model, "", True)
 
     def _find(self, module: nn.Module, path: str, hooked: bool) -> None:
@@ -74,7 +74,8 @@ class Modules:
 
     @contextmanager
     def followed(self) -> Iterator[None]:
-        """Within it, the stack is kept."""
+        """Within it, the stack is kept, in this thread."""
+        self._thread = threading.get_ident()
         before, after = self._hooks()
         handles: list[RemovableHandle] = []
         try:
