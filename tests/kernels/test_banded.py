@@ -16,7 +16,7 @@ from regard.equation.scores import Cosine, Dot, General
 from regard.kernels.banded import strips_of
 from regard.kernels.plan import kernel
 
-B, H, HK, D, DV = 2, 4, 2, 8, 5
+B, H, HK, D, DV = 2, 2, 1, 8, 5
 
 
 def one_by_one(q: Tensor, k: Tensor, v: Tensor, band: tuple[int, int], lengths: list[int], extra: Any = None) -> Tensor:
