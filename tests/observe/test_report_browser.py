@@ -20,6 +20,8 @@ from PIL import Image
 from regard.observe.record import Look, Seen
 from regard.observe.words import merge_pieces, shown, word_groups
 
+pytestmark = pytest.mark.slow  # it starts a browser
+
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -66,7 +68,7 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Open]:
         page = context.new_page()
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda message: wrong.append(message.text))
+        page.on("console", lambda message: "readback" in message.text or wrong.append(message.text))
         page.goto(path.as_uri())
         page.wait_for_selector("html[data-ready]", timeout=60_000)
         return page
@@ -506,11 +508,11 @@ def test_axe_finds_nothing(opened: Open, scheme: str, width: int) -> None:
         _missing("axe-playwright-python")
     page = opened(translation(), width=width, scheme=scheme, bypass_csp=True)
     page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
-    for act in ("isolate(null)", "isolate('query', 2, { query: 2, key: 1 })", "choose(payload.calls[2], 1)"):
-        page.evaluate(act)
-        settled(page)
-        found = Axe().run(page)
-        assert found.violations_count == 0, found.generate_report()
+    page.evaluate("choose(payload.calls[2], 1)")
+    page.evaluate("isolate('query', 2, { query: 2, key: 1 })")
+    settled(page)
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
 
 
 @pytest.mark.parametrize("width", [360, 780, 1180, 1600])

@@ -23,7 +23,20 @@ from regard.observe.report.pack import SINK, packed
 from regard.observe.report.texts import Texts
 from regard.observe.words import shown
 
-SCRIPTS = ("data.js", "words.js", "colour.js", "pens.js", "picture.js", "overview.js", "reading.js", "page.js")
+SCRIPTS = (
+    "data.js",
+    "words.js",
+    "colour.js",
+    "pens.js",
+    "picture.js",
+    "overview.js",
+    "reading.js",
+    "page.js",
+    "legend.js",
+    "controls.js",
+    "saving.js",
+    "begin.js",
+)
 MEGABYTES = 5.0
 TITLE = "What attention read"
 ROWS = "the token at the query's place, as the model was given it"

@@ -107,6 +107,11 @@ class Head {
     return side === "query" ? this.at(index, other) : this.at(other, index);
   }
 
+  /** Whether the mask hides any pair (or cell of pairs). */
+  get hides() {
+    this.hidden ??= Boolean(this.grid?.some((weight) => weight !== weight));
+    return this.hidden;
+  }
   /** The largest weight there is, for a scale that ends there. */
   get largestWeight() {
     const most = (numbers) => numbers.reduce((most, x) => (x > most ? x : most), 0);

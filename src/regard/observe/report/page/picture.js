@@ -72,10 +72,14 @@ class Picture {
     const bottom = this.head.mass ? STRIP + 32 : this.head.entropy ? 32 : 14;
     const room = { x: width - left - right, y: Math.max(160, tallest - top - bottom) };
     const cell = Math.min(room.x / keys, room.y / queries, 46);
+    // Words want room; cells too small for them stay square.
+    const roomy = (each, least, most) => (each >= least ? Math.max(cell, Math.min(most, each)) : cell);
+    const across = keys * roomy(room.x / keys, LEGIBLE.key, 26);
+    const down = queries * roomy(room.y / queries, LEGIBLE.query, 20);
     const plot = {
       x: left, y: top,
-      width: Math.max(40, Math.min(room.x, keys * Math.max(cell, Math.min(26, room.x / keys)))),
-      height: Math.max(24, Math.min(room.y, queries * Math.max(cell, Math.min(20, room.y / queries)))),
+      width: Math.max(40, Math.min(room.x, across)),
+      height: Math.max(24, Math.min(room.y, down)),
     };
     Object.assign(this, { width, height: top + plot.height + bottom, plot });
   }
