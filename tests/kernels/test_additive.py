@@ -1,6 +1,10 @@
 """The fused additive kernel: as exact as the plain computation in float32, hidden keys, loops over time, no numba."""
 
 import math
+import os
+import platform
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -191,6 +195,72 @@ def test_a_gradient_has_a_gradient() -> None:
         found.append(torch.autograd.grad(of_q.square().sum(), x.leaves))
     for a, b in zip(*found, strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+
+
+SPREADS = [(0.01, 0.01), (0.3, 0.3), (0.8, 0.8), (3.0, 0.6), (0.1, 3.0), (6.0, 6.0), (2.0, 30.0), (300.0, 300.0)]
+
+
+@needs_numba
+@pytest.mark.parametrize("middle", [0.0, 25.0])
+@pytest.mark.parametrize("spread", SPREADS, ids=str)
+def test_every_form_and_range_errs_at_most_twice_as_much_as_tanh(spread: tuple[float, float], middle: float) -> None:
+    """Scores and their gradients alone, of hidden features as they are: near, far, off centre, and too wide."""
+    errors: dict[tuple[str, int], float] = {}
+    for seed in range(3):
+        generator = torch.Generator().manual_seed(seed)
+        q, k, v, de = (
+            torch.randn(*shape, generator=generator)
+            for shape in ((3, 1, 5, 512), (3, 1, 11, 512), (512,), (3, 1, 5, 11))
+        )
+        inputs = [q * spread[0] - middle, k * spread[1] + middle, v]
+        results = {}
+        for name, dtype in (("truth", torch.float64), ("plain", torch.float32), ("fused", torch.float32)):
+            x = [t.to(dtype, copy=True).requires_grad_() for t in inputs]
+            e = fused._Scores.apply(*x, fused._make(x[1], None), None) if name == "fused" else fused._plain_scores(*x)
+            results[name] = [e, *torch.autograd.grad(e, x, de.to(dtype))]
+        for name in ("plain", "fused"):
+            for i, (a, b) in enumerate(zip(results[name], results["truth"], strict=True)):
+                errors[name, i] = errors.get((name, i), 0.0) + rms(a.double() - b) ** 2
+    for i, number in enumerate(("scores", "dq", "dk", "dv")):
+        floor = torch.finfo(torch.float32).eps * rms(results["truth"][i]) / 4
+        assert math.sqrt(errors["fused", i]) <= 2 * math.sqrt(errors["plain", i]) + floor, number
+
+
+@needs_numba
+def test_what_is_made_of_prepared_keys_is_made_once_and_again_when_they_change() -> None:
+    x = Drawn(4, 1, 1, 1, 30, 16, 16)
+    score = Additive(*(p.detach() for p in x.parts))
+    with kernel("additive"), torch.no_grad():
+        keys = score.prepare(x.k, x.v, padding([30, 30, 7, 1]))
+        first = attend(x.q, keys, keys.values)
+        made = keys.made["additive"][1]
+        assert torch.equal(attend(x.q, keys, keys.values), first)
+        assert keys.made["additive"][1] is made
+        torch.testing.assert_close(first, attend(x.q, x.k, x.v, score=score, mask=padding([30, 30, 7, 1])))
+        keys.k.mul_(-1)
+        changed = attend(x.q, keys, keys.values)
+    with kernel("reference"), torch.no_grad():
+        torch.testing.assert_close(changed, attend(x.q, keys, keys.values), atol=1e-5, rtol=1e-5)
+
+
+OTHER_PROCESSOR = """
+import torch
+from regard.kernels import additive, lanes
+assert additive._missing() is None and not lanes._estimates()
+x = [t.requires_grad_() for t in (torch.randn(2, 1, 5, 40), torch.randn(2, 1, 7, 40), torch.randn(40))]
+e = additive._Scores.apply(*x, additive._make(x[1], None), None)
+plain = additive._plain_scores(*x)
+torch.testing.assert_close(e, plain, atol=1e-5, rtol=1e-5)
+for a, b in zip(*(torch.autograd.grad(y.sin().sum(), x) for y in (e, plain))):
+    torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+"""
+
+
+@needs_numba
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="names a processor of that family")
+def test_a_processor_without_avx_512_computes_the_same() -> None:
+    settings = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma"}
+    subprocess.run([sys.executable, "-c", OTHER_PROCESSOR], check=True, env={**os.environ, **settings})
 
 
 def in_a_loop(layer: AdditiveAttention, states: Tensor, queries: Tensor) -> Tensor:

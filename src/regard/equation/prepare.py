@@ -5,8 +5,8 @@ step, and `Keys` carries it.
 """
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -32,6 +32,8 @@ class Keys:
     """(B, Hk, Tk, Dv): with zeros where the mask hides."""
     mask: Mask | None = None
     """Always in force when these keys are asked, beside any other mask."""
+    made: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What a kernel, by its name, made of these keys and finds again when they are next asked."""
 
 
 def ready(

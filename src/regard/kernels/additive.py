@@ -1,20 +1,25 @@
-"""Additive attention whose scores never build the (Tq, Tk, hidden) tensor, forward or backward, on a CPU.
+"""Additive attention that never builds the (Tq, Tk, hidden) tensor, forward or backward, on a CPU.
 
 The loops stand in `additive_loops.py` and want numba (`pip install 'regard[fast]'`); without it `reference` computes
-the same. The backward pass computes tanh again. What follows the scores is the reference's, (Tq, Tk) in size.
+the same. The backward pass makes each pair's reciprocal again. A plain softmax and its context are part of the loops;
+any other normaliser, a bias, dropout, or weights that are asked for follow the scores as in the reference.
 
-A decoder asks the same keys at every step of `unrolled()`: then the keys' gradient grows in one place, and the values'
-is one product at the end, dV = Σ_t α_tᵀ g_t = [α_1; …; α_T]ᵀ [g_1; …; g_T].
+Keys that were prepared keep what the loops made of them, for the next step of a decoder. In training it asks them at
+every step of `unrolled()`: then the keys' gradient and v's grow in one place, and the values' is one product at the
+end, dV = Σ_t α_tᵀ g_t = [α_1; …; α_T]ᵀ [g_1; …; g_T].
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from types import ModuleType
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from regard.equation.normalisers import Softmax
 from regard.equation.precision import full, no_autocast
 from regard.equation.prepare import Keys, ready
 from regard.equation.reference import Attended, from_scores, per_query_head
@@ -25,9 +30,11 @@ from regard.kernels.problem import Call, Problem
 FEW = 2**18
 """Hidden features over all pairs below which the plain computation takes less than a millisecond, and no import."""
 
+_SOFTMAX = Softmax()
+
 
 class Additive(Kernel):
-    """vᵀ tanh(W_q q + W_k k + b), fused; softmax and context as in the reference."""
+    """vᵀ tanh(W_q q + W_k k + b), and for a plain softmax the context too, fused."""
 
     name = "additive"
 
@@ -59,26 +66,37 @@ class Additive(Kernel):
         return problem.pairs * (problem.pair_flops + 2 * problem.Dv + again)
 
     def bytes(self, problem: Problem) -> int:
-        """Inputs and context once; scores, masked scores and weights once each; backward twice all that."""
-        return (problem.io_bytes + 3 * problem.pairs * 4) * (3 if problem.grad else 1)
+        """Inputs and context once; weights once, scores and masked scores too where not fused; backward twice that."""
+        tables = 1 if _is_fused(problem) else 3
+        return (problem.io_bytes + tables * problem.pairs * 4) * (3 if problem.grad else 1)
 
     def bind(self, problem: Problem) -> Compute:
         """See `Kernel.bind`."""
         if missing := _missing():  # asked for by name
             raise ValueError(f"kernel {self.name} was asked for and cannot take this call: {missing}")
+        if _is_fused(problem):
+            return _fused
         return _attended if problem.weights else _context
 
 
-def _attended(call: Call) -> Attended:
-    size = (*call.q.shape[:3], call.v.shape[2], call.q.device)
-    allowed = None if call.mask is None else call.mask.dense(*size)
-    q, k, values = ready(call.q, call.k, call.v, call.score, allowed)
-    v = call.score.tensors[0]
+def _is_fused(problem: Problem) -> bool:
+    """Whether softmax and context are part of the loops."""
+    return problem.softmax and not (problem.bias or problem.after or problem.dropout or problem.weights)
+
+
+def _fused(call: Call) -> Tensor:
+    q, k, v, values, made, sums, allowed = _inputs(call)
     with no_autocast(q.device):
-        k, values, sums = _shared(call.k, k, values) or (full(k), full(values), None)
-        e = _Scores.apply(full(q), k, full(v), sums)
+        return _Context.apply(q, k, v, values, made, sums, allowed).to(call.v.dtype)
+
+
+def _attended(call: Call) -> Attended:
+    q, k, v, values, made, sums, allowed = _inputs(call)
+    size = (*call.q.shape[:3], call.v.shape[2], call.q.device)
+    with no_autocast(q.device):
+        e = _Scores.apply(q, k, v, made, sums)
         values = per_query_head(values, q.shape[1])
-        add_up = torch.matmul if sums is None else partial(_Context.apply, sums)
+        add_up = torch.matmul if sums is None else partial(_AddUp.apply, sums)
         return from_scores(
             e, values, size, allowed, call.bias, call.normaliser, call.after, call.dropout, call.v.dtype, add_up
         )
@@ -88,83 +106,309 @@ def _context(call: Call) -> Tensor:
     return _attended(call).context
 
 
+@dataclass(eq=False)
+class _Made:
+    """What the loops made of the keys of every n, a batch row and key head: flat arrays, see `additive_loops.run`."""
+
+    floats: tuple  # keys, their factors, tanhs and middles
+    ints: tuple  # where they end, forms
+    all_n: int
+    keys: int
+    width: int
+
+
+@dataclass(eq=False)
+class _Sums:
+    """What the steps of one loop leave for the end: gradients of keys and v so far, and what makes the values'."""
+
+    dk: Tensor | None = None
+    dv: Tensor | None = None
+    weights: list[Tensor] = field(default_factory=list)
+    gradients: list[Tensor] = field(default_factory=list)
+
+
+def _inputs(call: Call) -> tuple[Tensor, Tensor, Tensor, Tensor, _Made, _Sums | None, Tensor | None]:
+    """Projected queries and keys, v and values in float32, what is made of the keys, and which pairs are allowed."""
+    size = (*call.q.shape[:3], call.v.shape[2], call.q.device)
+    allowed = None if call.mask is None else call.mask.dense(*size)
+    q, k, values = ready(call.q, call.k, call.v, call.score, allowed)
+    v = call.score.tensors[0]
+    with no_autocast(q.device):
+        made = _made(call, k, allowed)
+        shared = _shared(call.k, k, v, values)
+        if shared is None:
+            return full(q), full(k), full(v), full(values), made, None, allowed
+        k, v, values, sums = shared
+        return full(q), k, v, values, made, sums, allowed
+
+
+def _made(call: Call, k: Tensor, allowed: Tensor | None) -> _Made:
+    """What the loops want of the keys: kept with prepared ones, so that the next step finds it."""
+    if not isinstance(call.k, Keys) or (allowed is not None and call.k.mask is None):
+        return _make(full(k), None if allowed is None else _seen(allowed, k))
+    version = 0 if k.is_inference() else k._version
+    kept = call.k.made.get("additive")
+    if kept is None or kept[0] != version:
+        mask = call.k.mask
+        seen = None if mask is None else _seen(mask.dense(k.shape[0], 1, 1, k.shape[2], k.device), k)
+        kept = call.k.made["additive"] = version, _make(full(k), seen)
+    return kept[1]
+
+
+def _seen(allowed: Tensor, k: Tensor) -> Tensor:
+    """Which keys some query may see, (B, Hk, Tk), 0 or 1."""
+    seen = allowed.view(torch.uint8).amax(2)
+    if seen.shape[1] not in (1, k.shape[1]):
+        seen = seen.unflatten(1, (k.shape[1], -1)).amax(2)
+    return seen.expand(k.shape[:3])
+
+
+def _make(k: Tensor, seen: Tensor | None) -> _Made:
+    loops = _loops()
+    k = _padded(k.detach())
+    all_n, keys, width = k.shape[0] * k.shape[1], k.shape[2], k.shape[3]
+    seen = torch.ones(all_n, keys, dtype=torch.uint8) if seen is None else seen.contiguous()
+    ints = tuple(_flat(torch.empty(size, dtype=torch.long)) for size in (all_n, all_n * width // loops.LANES))
+    floats = tuple(_flat(x) for x in (k, torch.empty_like(k), torch.empty_like(k), k.new_empty(all_n, width)))
+    made = _Made(floats, ints, all_n, keys, width)
+    _run(loops.PREPARE, all_n, made, (1, 0, 0), flags=_flat(seen))
+    return made
+
+
+def _run(
+    task: int,
+    count: int,
+    made: _Made,
+    sizes: tuple[int, int, int],
+    floats: Sequence[Any] = (),
+    near: Any = None,
+    flags: Any = None,
+    mask: tuple[int, ...] = (),
+) -> None:
+    """A task of the loops; `sizes` are rows, P and Dv, and missing arrays are made up."""
+    rows, P, Dv = sizes
+    nothing = _nothing(torch.float32)
+    _loops().run(
+        task,
+        count,
+        (made.all_n, rows, made.keys, made.width, P, Dv, int(bool(mask)), *(mask or (1,) * 6)),
+        (*made.floats, *(nothing if x is None else x for x in floats), *(nothing,) * (12 - len(floats))),
+        (*made.ints, _nothing(torch.long) if near is None else near),
+        _nothing(torch.uint8) if flags is None else flags,
+    )
+
+
+def _padded(x: Tensor) -> Tensor:
+    """With zeros up to a multiple of sixteen features, and contiguous."""
+    over = -x.shape[-1] % 16
+    return F.pad(x, (0, over)) if over else x.contiguous()
+
+
+def _flat(x: Tensor) -> Any:
+    """All its numbers, as an array on the same memory."""
+    return x.detach().view(-1).numpy()
+
+
+@cache
+def _nothing(dtype: torch.dtype) -> Any:
+    return torch.zeros(1, dtype=dtype).numpy()
+
+
 class _Scores(torch.autograd.Function):
     """e (B, H, Tq, Tk) = v · tanh(q + k), of float32 q (B, H, Tq, A) and k (B, Hk, Tk, A)."""
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, sums: "_Sums | None") -> Tensor:
-        q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, made: _Made, sums: _Sums | None) -> Tensor:
         ctx.save_for_backward(q, k, v)
-        ctx.sums = sums
-        e = q.new_empty(*q.shape[:3], k.shape[2])
-        _loops().scores(*_arrays(k.shape, q, k), v.detach().numpy(), *_arrays(k.shape, e))
+        ctx.made, ctx.sums = made, sums
+        e = q.new_empty(*q.shape[:3], made.keys)
+        ctx.of_queries = _forward(made, q, v, e)
         return e
 
     @staticmethod
     def backward(ctx: Any, de: Tensor) -> tuple:
         q, k, v = ctx.saved_tensors
         if torch.is_grad_enabled():  # a gradient of this gradient is wanted: the plain way has one
-            hidden = q.unsqueeze(-2) + per_query_head(k, q.shape[1]).unsqueeze(-3)
-            return *torch.autograd.grad(hidden.tanh() @ v, (q, k, v), de, create_graph=True), None
-        sums: _Sums | None = ctx.sums
-        if sums is None:
-            dk = torch.zeros_like(k)
-        else:
-            dk = sums.dk = torch.zeros_like(k) if sums.dk is None else sums.dk
-        dq, dv = torch.zeros_like(q), v.new_zeros(k.shape[0] * k.shape[1], len(v))
-        arrays = _arrays(k.shape, de.contiguous(), q, k), _arrays(k.shape, dq, dk)
-        _loops().add_gradients(*arrays[0], v.detach().numpy(), *arrays[1], dv.numpy())
-        return dq, dk if sums is None else None, dv.sum(0), None
+            return *torch.autograd.grad(_plain_scores(q, k, v), (q, k, v), de, create_graph=True), None, None
+        de = de.contiguous()
+        dq, dk, dv = _backward(ctx.made, q, k, v, ctx.of_queries, de, ctx.sums)
+        return dq, dk, dv, None, None
 
 
-def _arrays(key_shape: torch.Size, *tensors: Tensor) -> list[Any]:
-    """Tensors (B, H or Hk, rows, columns) as arrays (B Hk, rows of all heads in the group, columns)."""
-    heads = key_shape[0] * key_shape[1]
-    return [x.detach().view(heads, -1, x.shape[-1]).numpy() for x in tensors]
+class _Context(torch.autograd.Function):
+    """softmax(v · tanh(q + k)) times the values (B, Hk, Tk, Dv), as a context (B, H, Tq, Dv); all float32."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        values: Tensor,
+        made: _Made,
+        sums: _Sums | None,
+        allowed: Tensor | None,
+    ) -> Tensor:
+        padded = _padded(values)
+        weights = q.new_empty(*q.shape[:3], made.keys + -made.keys % 16)
+        context = q.new_empty(*q.shape[:3], padded.shape[3])
+        ctx.of_queries = _forward(made, q, v, weights, allowed, padded, context)
+        ctx.save_for_backward(q, k, v, values, weights)
+        ctx.made, ctx.sums, ctx.allowed = made, sums, allowed
+        return context[..., : values.shape[3]]
+
+    @staticmethod
+    def backward(ctx: Any, dc: Tensor) -> tuple:
+        q, k, v, values, weights = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            e = _plain_scores(q, k, v)
+            e = e if ctx.allowed is None else torch.where(ctx.allowed, e, -torch.inf)
+            context = _SOFTMAX.weights(e) @ per_query_head(values, q.shape[1])
+            grads = torch.autograd.grad(context, (q, k, v, values), dc, create_graph=True, allow_unused=True)
+            return *grads, None, None, None
+        de = torch.zeros_like(weights)
+        of_context = weights, _padded(values), _padded(dc)
+        dq, dk, dv = _backward(ctx.made, q, k, v, ctx.of_queries, de, ctx.sums, of_context)
+        d_values = None
+        if ctx.sums is not None:
+            ctx.sums.weights.append(weights[..., : ctx.made.keys])
+            ctx.sums.gradients.append(dc)
+        elif ctx.needs_input_grad[3]:
+            grouped = (*values.shape[:2], -1)
+            d_values = weights[..., : ctx.made.keys].reshape(*grouped, ctx.made.keys).mT @ dc.reshape(
+                *grouped, dc.shape[3]
+            )
+        return dq, dk, dv, d_values, None, None, None
 
 
-@dataclass(eq=False)
-class _Sums:
-    """What the steps of one loop leave for the end: the keys' gradient so far, and what makes the values'."""
-
-    dk: Tensor | None = None
-    weights: list[Tensor] = field(default_factory=list)
-    gradients: list[Tensor] = field(default_factory=list)
+def _plain_scores(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return (q.unsqueeze(-2) + per_query_head(k, q.shape[1]).unsqueeze(-3)).tanh() @ v
 
 
-def _shared(keys: Tensor | Keys, k: Tensor, values: Tensor) -> tuple[Tensor, Tensor, _Sums] | None:
-    """Keys and values for this step, if they are prepared ones whose gradients this loop over time gathers."""
+def _forward(
+    made: _Made,
+    q: Tensor,
+    v: Tensor,
+    e: Tensor,
+    allowed: Tensor | None = None,
+    values: Tensor | None = None,
+    context: Tensor | None = None,
+) -> tuple[Any, Any]:
+    """Fills e with scores or, where there are values, with weights, and the context; returns of_queries and near."""
+    loops = _loops()
+    q = _padded(q)
+    key_heads = made.all_n // q.shape[0]
+    group = q.shape[1] // key_heads
+    rows = group * q.shape[2]
+    of_queries = _flat(torch.empty_like(q))
+    near = _flat(torch.empty(q.numel() // loops.LANES, dtype=torch.long))
+    floats = [_flat(q), _flat(_padded(v)), of_queries, _flat(e)]
+    if values is None or context is None:
+        _run(loops.SCORE, made.all_n * rows, made, (rows, e.shape[3], 0), floats, near)
+        return of_queries, near
+    mask: tuple[int, ...] = ()
+    flags = None
+    if allowed is not None:
+        allowed = allowed.expand(*allowed.shape[:3], made.keys).contiguous()
+        strides = [0 if size == 1 else stride for size, stride in zip(allowed.shape, allowed.stride(), strict=True)]
+        mask, flags = (key_heads, group, q.shape[2], *strides[:3]), _flat(allowed.view(torch.uint8))
+    floats += [_flat(values), _flat(context)]
+    _run(loops.ATTEND, made.all_n * rows, made, (rows, e.shape[3], context.shape[3]), floats, near, flags, mask)
+    return of_queries, near
+
+
+def _backward(
+    made: _Made,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    of_queries: tuple[Any, Any],
+    de: Tensor,
+    sums: _Sums | None,
+    of_context: tuple[Tensor, Tensor, Tensor] | None = None,
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Gradients of q, k and v; the latter two None where `sums` gathers them. `of_context`: weights, values and dc."""
+    loops = _loops()
+    rows = q.shape[1] * q.shape[2] * q.shape[0] // made.all_n
+    dq = q.new_empty(*q.shape[:3], made.width)
+    if sums is None or sums.dk is None or sums.dv is None:
+        dk, dv = q.new_zeros(*k.shape[:3], made.width), q.new_zeros(made.all_n, made.width)
+        if sums is not None:
+            sums.dk, sums.dv = dk, dv
+    else:
+        dk, dv = sums.dk, sums.dv
+    P, Dv, mass = de.shape[3], 0, None
+    floats = [
+        None,
+        _flat(_padded(v)),
+        of_queries[0],
+        None,
+        None,
+        None,
+        _flat(de),
+        None,
+        _flat(dq),
+        _flat(dk),
+        _flat(dv),
+    ]
+    if of_context is None:
+        mass = de.sum(-1)
+    else:
+        weights, values, dc = of_context
+        Dv, mass = dc.shape[3], de.new_zeros(made.all_n * rows)  # a softmax passes none on
+        floats[3], floats[4], floats[7] = _flat(weights), _flat(values), _flat(dc)
+        _run(loops.THROUGH_SOFTMAX, made.all_n * rows, made, (rows, P, Dv), floats)
+    _run(
+        loops.GRADIENTS,
+        made.all_n * made.width // loops.LANES,
+        made,
+        (rows, P, Dv),
+        [*floats, _flat(mass)],
+        of_queries[1],
+    )
+    A = q.shape[-1]
+    if sums is not None:
+        return dq[..., :A], None, None
+    return dq[..., :A], dk[..., :A], dv.sum(0)[:A]
+
+
+def _shared(keys: Tensor | Keys, k: Tensor, v: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor, _Sums] | None:
+    """Keys, v and values for this step, if they are prepared ones whose gradients this loop over time gathers."""
     gathered = gathering()
     if gathered is None or not isinstance(keys, Keys) or not (k.requires_grad or values.requires_grad):
         return None
-    of = (id(k), id(values))
+    of = (id(k), id(v), id(values))
     if of not in gathered:
         sums = _Sums()
-        gathered[of] = (*_Gather.apply(k, values, sums), sums, k, values)  # held, so that their ids stay theirs
-    return gathered[of][:3]
+        gathered[of] = (*_Gather.apply(k, v, values, sums), sums, k, v, values)  # held, so that their ids stay theirs
+    return gathered[of][:4]
 
 
 class _Gather(torch.autograd.Function):
-    """Hands out keys and values in float32; backward runs after all steps' and makes one gradient of them."""
+    """Hands out keys, v and values in float32; backward runs after all steps' and makes one gradient of them."""
 
     @staticmethod
-    def forward(ctx: Any, k: Tensor, values: Tensor, sums: _Sums) -> tuple[Tensor, Tensor]:
-        ctx.sums, ctx.shape, ctx.dtypes = sums, values.shape, (k.dtype, values.dtype)
+    def forward(ctx: Any, k: Tensor, v: Tensor, values: Tensor, sums: _Sums) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.sums, ctx.features, ctx.dtypes = sums, k.shape[-1], (k.dtype, v.dtype, values.dtype)
         ctx.set_materialize_grads(False)
-        return k.to(torch.float32, copy=True), values.to(torch.float32, copy=True)
+        k, v, values = (x.to(torch.float32, copy=True) for x in (k, v, values))
+        return k, v, values
 
     @staticmethod
     def backward(ctx: Any, *_: None) -> tuple:
         sums: _Sums = ctx.sums
-        dk, dv = sums.dk, None
+        dk = dv = d_values = None
+        if sums.dk is not None and sums.dv is not None:
+            dk = sums.dk[..., : ctx.features].to(ctx.dtypes[0])
+            dv = sums.dv.sum(0)[: ctx.features].to(ctx.dtypes[1])
         if sums.weights:
-            dv = torch.cat(sums.weights, 2).mT @ torch.cat(sums.gradients, 2)
-            dv = dv.sum(1, keepdim=True).to(ctx.dtypes[1])
-        sums.dk, sums.weights, sums.gradients = None, [], []
-        return None if dk is None else dk.to(ctx.dtypes[0]), dv, None
+            d_values = torch.cat(sums.weights, 2).mT @ torch.cat(sums.gradients, 2)
+            d_values = d_values.sum(1, keepdim=True).to(ctx.dtypes[2])
+        sums.dk, sums.dv, sums.weights, sums.gradients = None, None, [], []
+        return dk, dv, d_values, None
 
 
-class _Context(torch.autograd.Function):
+class _AddUp(torch.autograd.Function):
     """Weights times values; leaves the values' gradient to the end."""
 
     @staticmethod
@@ -193,7 +437,7 @@ def _loops() -> ModuleType:
 def _missing() -> str | None:
     """Why the loops cannot run here, if so: found out by running them once."""
     try:
-        _loops().scores(*(torch.zeros(shape).numpy() for shape in ((1, 1, 1), (1, 1, 1), (1,), (1, 1, 1))))
+        _make(torch.zeros(1, 1, 1, 1), None)
     except ImportError:
         return "numba is not installed: pip install 'regard[fast]'"
     except Exception as error:  # whatever keeps a compiler from working must not keep attention from it
