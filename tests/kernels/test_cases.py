@@ -1,23 +1,50 @@
-"""One set of cases over every kernel, against the equation written out here in float64; outputs and gradients."""
+"""One set of cases over every kernel, against the equation written out here in float64; outputs and gradients.
+
+A kernel computes a case or says why not. What it must refuse, and in which words, `refusal` says; all else it must
+compute.
+"""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 import torch
+from entmax import entmax15, sparsemax
 from torch import Tensor
 
 from regard.attend import attend, plan
 from regard.equation.biases import alibi, gaussian, relative
 from regard.equation.mask import Mask
 from regard.equation.masks import blocks, causal, dense, documents, padding, tokens, window
+from regard.equation.normalisers import Hard, Softmax, TopK
 from regard.equation.scores import Additive, Cosine, Dot, General
-from regard.kernels import banded, blocksparse
+from regard.kernels import banded, blocksparse, tiles
 from regard.kernels.plan import KERNELS, kernel
 
 NAMES = [known.name for known in KERNELS if known.name not in ("additive", "lengths")]  # their own are in test_*.py
+
+
+@pytest.fixture(autouse=True)
+def _in_many_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What computes in parts has several of them, small as the cases are."""
+    monkeypatch.setattr(tiles, "NUMBERS", 100)
+    monkeypatch.setattr(tiles, "FEWEST", 2)
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
+def by_softmax(e: Tensor, allowed: Tensor) -> Tensor:
+    e = torch.where(allowed, e, 0)
+    p = torch.exp(e - e.detach().amax(-1, keepdim=True) if e.shape[-1] else e) * allowed
+    return p / p.sum(-1, keepdim=True).clamp(min=1e-30 if e.dtype != torch.float16 else 1e-7)
 
 
 @dataclass
@@ -29,11 +56,14 @@ class Case:
     mask: Callable[[], Any] = lambda: None
     bias: Callable[[Any], Any] = lambda r: None
     after: Callable[[Any], Any] = lambda r: None
+    normalise: Callable[[Any], Any] = lambda r: "softmax"
     plain_score: Callable[..., Tensor] = lambda q, k: q @ k.mT / math.sqrt(q.shape[-1] or 1)
+    plain_weights: Callable[..., Tensor] = by_softmax
     prepared: bool = False
     refused: dict[str, str] = field(default_factory=dict)
 
 
+NOT_SOFTMAX = {"sdpa": "normalises by softmax only"}
 NOT_DOT = {"sdpa": "is not a dot product"}
 SIZE_0 = {"sdpa": "a size is 0"}
 EQUAL = (2, 4, 4, 7, 7, 8, 8)
@@ -59,6 +89,26 @@ def holes(*shape: int) -> Tensor:
 
 def minus_inf(r: Any) -> Tensor:
     return r(1, 4, 7, 7).detach().masked_fill(~holes(1, 4, 7, 7), -math.inf)
+
+
+def sparse(normaliser: Callable[..., Tensor], e: Tensor, allowed: Tensor) -> Tensor:
+    return normaliser(e.masked_fill(~allowed, torch.finfo(e.dtype).min / 4), -1) * allowed
+
+
+def best_two(e: Tensor, allowed: Tensor) -> Tensor:
+    e = e.detach().masked_fill(~allowed, -math.inf)
+    return e >= e.topk(2).values[..., -1:]
+
+
+def straight_through(e: Tensor, allowed: Tensor) -> Tensor:
+    soft = by_softmax(e, allowed)
+    winner = soft.detach() == soft.detach().amax(-1, keepdim=True)
+    return (winner & allowed) + soft - soft.detach()
+
+
+def with_a_sink(e: Tensor, allowed: Tensor, sink: Tensor) -> Tensor:
+    sinks = sink[:, None, None].expand(*e.shape[:-1], 1)
+    return by_softmax(torch.cat([sinks, e], -1), torch.cat([torch.ones_like(sinks).bool(), allowed], -1))[..., 1:]
 
 
 CASES = {
@@ -137,6 +187,18 @@ CASES = {
         after=lambda r: gaussian(r(2, 4, 3), r(4, 1, 1)).exp(),
         refused={"sdpa": "takes no factor"},
     ),
+    **{
+        f"{name}{of}": Case((2, 4, 2, 6, 7, 8, 8), mask=mask, **given, refused=NOT_SOFTMAX)
+        for of, mask in (("", lambda: None), (" with a mask", lambda: causal() & padding([7, 3])))
+        for name, given in {
+            "sparsemax": {"normalise": lambda r: "sparsemax", "plain_weights": lambda e, a: sparse(sparsemax, e, a)},
+            "entmax": {"normalise": lambda r: "entmax", "plain_weights": lambda e, a: sparse(entmax15, e, a)},
+            "sigmoid": {"normalise": lambda r: "sigmoid", "plain_weights": lambda e, a: torch.sigmoid(e) * a},
+            "top 2": {"normalise": lambda r: TopK(2), "plain_weights": lambda e, a: by_softmax(e, a & best_two(e, a))},
+            "hard": {"normalise": lambda r: Hard(straight_through=True), "plain_weights": straight_through},
+            "a sink": {"normalise": lambda r: Softmax(r(4)), "plain_weights": with_a_sink},
+        }.items()
+    },
     "factor as a tensor": Case(after=lambda r: r(2, 1, 7, 7), refused={"sdpa": "takes no factor"}),
 }
 
@@ -172,10 +234,12 @@ class Drawn:
     mask: Any
     bias: Any
     after: Any
+    normalise: Any
 
     @property
     def leaves(self) -> list[Tensor]:
-        parts = [getattr(part, "tensors", (part,)) for part in (self.score, self.bias, self.after)]
+        of = (self.score, self.bias, self.after, self.normalise)
+        parts = [getattr(part, "tensors", (part,)) for part in of]
         found = [self.q, self.k, self.v, *(t for part in parts for t in part if isinstance(t, Tensor))]
         return [t for t in found if t.requires_grad]
 
@@ -196,6 +260,7 @@ def draw(case: Case, dtype: torch.dtype, rounded: torch.dtype, seed: int = 0) ->
         case.mask(),
         case.bias(random),
         case.after(random),
+        case.normalise(random),
     )
 
 
@@ -211,9 +276,7 @@ def plainly(case: Case, x: Drawn) -> Tensor:
             e = e if part is None else e + values
     allowed = x.mask.dense(B, H, Tq, Tk) if hasattr(x.mask, "dense") else x.mask
     allowed = (e > -math.inf) & (torch.ones_like(e, dtype=torch.bool) if allowed is None else allowed)
-    e = torch.where(allowed, e, 0)
-    p = torch.exp(e - e.detach().amax(-1, keepdim=True) if Tk else e) * allowed
-    weights = p / p.sum(-1, keepdim=True).clamp(min=1e-30 if e.dtype != torch.float16 else 1e-7)
+    weights = case.plain_weights(e, allowed, *getattr(x.normalise, "tensors", ()))
     return (weights if x.after is None else weights * values) @ v
 
 
@@ -225,7 +288,8 @@ def by_kernel(case: Case, x: Drawn, name: str) -> Tensor:
         k = x.score.prepare(x.k, x.v, x.mask)
         v, mask = k.values, None
     with kernel(name):
-        return attend(x.q, k, v, score=x.score, mask=told(mask, name), bias=x.bias, after=x.after)
+        parts = {"bias": x.bias, "after": x.after, "normalise": x.normalise}
+        return attend(x.q, k, v, score=x.score, mask=told(mask, name), **parts)
 
 
 def refusal(case: Case, name: str) -> str | None:
@@ -407,6 +471,62 @@ def test_dropout_keeps_or_drops_each_weight_and_scales_the_kept(name: str, mask:
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("mask", [causal(), window(7, 2), None], ids=repr)
+def test_what_was_dropped_is_dropped_in_the_gradient_too(name: str, mask: Mask | None) -> None:
+    T, p = 16, 0.4
+    q, k = (torch.randn(3, 2, T, T, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    v = torch.eye(T, dtype=torch.float64).repeat(3, 2, 1, 1).requires_grad_()  # the context is the weights
+    along = torch.randn(3, 2, T, T, dtype=torch.float64)
+    with kernel(name):
+        dropped = attend(q, k, v, mask=told(mask, name), dropout=p)
+    found = torch.autograd.grad(dropped, (q, k, v), along)
+    with kernel("reference"):
+        same = attend(q, k, v, mask=mask, after=(dropped.detach() != 0).double() / (1 - p))
+    torch.testing.assert_close(dropped, same)
+    for a, b in zip(found, torch.autograd.grad(same, (q, k, v), along), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-10, rtol=1e-10)
+
+
+def large(mask: Mask | None = None, seed: int = 0) -> list[Tensor]:
+    """A context and its gradients, at a size that threads share."""
+    torch.manual_seed(seed)
+    q, k, v = (torch.randn(2, 4, 130, 32, requires_grad=True) for _ in range(3))
+    out = attend(q, k, v, mask=mask)
+    return [out.detach(), *torch.autograd.grad(out, (q, k, v), torch.randn_like(out))]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_threads_give_the_numbers_of_one_and_the_same_ones_each_time(
+    name: str, two_threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask = window(50, 20) & padding([130, 77])
+    monkeypatch.setattr(tiles, "FEWEST", 50)  # threads wait for each other at every operation
+    with kernel(name):
+        both, again = large(mask), large(mask)
+        torch.set_num_threads(1)
+        one = large(mask)
+    for a, b, c in zip(both, again, one, strict=True):
+        assert torch.equal(a, b)
+        torch.testing.assert_close(a, c, atol=2e-5, rtol=2e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_calls_from_several_threads_at_once_do_not_meet(name: str) -> None:
+    def ask(width: int) -> list[Tensor]:
+        q, k, v = (torch.randn(2, 4, 40, 8, generator=torch.Generator().manual_seed(width)) for _ in range(3))
+        q.requires_grad_()
+        with kernel(name):
+            out = attend(q, k, v, mask=window(width, 3), dropout=0.0)
+        return [out.detach(), *torch.autograd.grad(out.square().sum(), q)]
+
+    alone = [ask(width) for width in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(ask, list(range(8)) * 4))
+    for i, found in enumerate(together):
+        assert all(torch.equal(a, b) for a, b in zip(found, alone[i % 8], strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_strided_and_expanded_inputs(name: str) -> None:
     x = torch.randn(2, 7, 4, 8, dtype=torch.float64)  # (batch, time, heads, features), as a layer has it
     q, expanded = x.transpose(1, 2), torch.randn(1, 1, 7, 8, dtype=torch.float64).expand(2, 4, 7, 8)
@@ -421,5 +541,5 @@ def test_every_case_runs_on_some_kernel_but_the_reference_where_nothing_is_refus
     for name, case in CASES.items():
         x = draw(case, torch.float32, torch.float32)
         k = x.score.prepare(x.k) if case.prepared else x.k
-        chosen = plan(x.q, k, x.v, score=x.score, mask=x.mask, bias=x.bias, after=x.after)
+        chosen = plan(x.q, k, x.v, score=x.score, mask=x.mask, bias=x.bias, after=x.after, normalise=x.normalise)
         assert chosen.kernel == ("reference" if "sdpa" in case.refused else "sdpa"), name

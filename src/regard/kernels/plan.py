@@ -18,8 +18,9 @@ from regard.kernels.lengths import Lengths
 from regard.kernels.problem import Problem
 from regard.kernels.reference import Reference
 from regard.kernels.sdpa import Sdpa
+from regard.kernels.streamed import Streamed
 
-KERNELS: tuple[Kernel, ...] = (Lengths(), Banded(), BlockSparse(), Sdpa(), Additive(), Reference())
+KERNELS: tuple[Kernel, ...] = (Lengths(), Banded(), BlockSparse(), Sdpa(), Additive(), Streamed(), Reference())
 """In order of preference."""
 
 

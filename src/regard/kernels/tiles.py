@@ -9,7 +9,7 @@ each head of queries, and zeros in the place of what no query may see where that
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,9 +22,9 @@ from regard.equation.reference import Attended, biased, from_scores, per_query_h
 from regard.equation.rules import WHOLE, Part
 from regard.kernels.problem import Call
 
-NUMBERS = 2**19
-"""Scores in a part, where the caller does not say: 2 MB in float32, which a core's own cache holds."""
-FEWEST = 16
+NUMBERS = 2**20
+"""Scores in a part, where the caller does not say: 4 MB in float32, near enough to a core's own cache."""
+FEWEST = 32
 """Queries in a part at least: fewer make a matrix product wait for memory."""
 
 
@@ -57,10 +57,15 @@ class Tiles:
         """B, H, Tq, Tk."""
         return self.q.shape[0], self.q.shape[1], self.q.shape[2], self.k.shape[2]
 
+    def inputs(self, part: Part = WHOLE) -> tuple[Tensor, Tensor, Tensor]:
+        """The part's queries, keys and values, as views."""
+        return part.of_queries(self.q), part.of_keys(self.k), part.of_keys(self.values)
+
     def scores(self, part: Part = WHOLE) -> Tensor:
         """e (b, H, r, c), bias included, -inf where the mask hides; at least float32."""
+        q, k, _ = self.inputs(part)
         with no_autocast(self.q.device):
-            return biased(self._compared(part), self._grid(part), self.allowed(part), self.call.bias)
+            return biased(self.call.score.compare(q, k), self._grid(part), self.allowed(part), self.call.bias)
 
     def allowed(self, part: Part = WHOLE) -> Tensor | None:
         """Which pairs may attend, bool, broadcasting to (b, H, r, c); None where there is no mask."""
@@ -70,12 +75,16 @@ class Tiles:
         """The factor on the weights, broadcasting to (b, H, r, c); None where there is none."""
         return None if self.call.after is None else self.call.after.dense(*self._grid(part))
 
-    def attended(self, part: Part = WHOLE) -> Attended:
-        """The equation for these queries. Exact where the part has every key they may see, as `parts` gives them."""
-        call, values = self.call, self.values[part.batch, :, part.keys]
+    def attended(self, part: Part = WHOLE, inputs: Sequence[Tensor] | None = None) -> Attended:
+        """The equation for these queries. Exact where the part has every key they may see, as `parts` gives them.
+
+        `inputs` stand in the place of `self.inputs(part)`, where gradients are wanted of the part's own.
+        """
+        call = self.call
+        q, k, values = self.inputs(part) if inputs is None else inputs
         with no_autocast(self.q.device):
             return from_scores(
-                self._compared(part),
+                call.score.compare(q, k),
                 values,
                 self._grid(part),
                 self.allowed(part),
@@ -86,8 +95,9 @@ class Tiles:
                 call.v.dtype,
             )
 
-    def parts(self, numbers: int = NUMBERS) -> Iterator[Part]:
-        """The grid in parts of about so many scores: some queries of some batch rows, and every key they may see."""
+    def parts(self, numbers: int | None = None) -> Iterator[Part]:
+        """The grid in parts of about `numbers` scores: some queries of some batch rows, and every key they may see."""
+        numbers = NUMBERS if numbers is None else numbers
         B, H, Tq, Tk = self.size
         room = numbers // max(H, 1)
         rows = min(Tq, max(FEWEST, room // max(Tk, 1), self._rows_of_band(room)))
@@ -114,9 +124,6 @@ class Tiles:
             return 0
         width = s.left + s.right
         return int((math.sqrt(width * width + 4 * room) - width) / 2)
-
-    def _compared(self, part: Part) -> Tensor:
-        return self.call.score.compare(self.q[part.batch, :, part.rows], self.k[part.batch, :, part.keys])
 
     def _grid(self, part: Part) -> tuple:
         return *self.size, self.q.device, part
