@@ -2,8 +2,9 @@
 
     python tests/compat.py [VERSION ...]
 
-Each version gets a virtual environment in .venv-compat/, which borrows PyTorch and everything else from the one that
-runs this, so only transformers and what must be of its age is installed.
+The newest is the one that is installed here. Each other version gets a virtual environment in .venv-compat/, which
+borrows PyTorch and everything else from the one that runs this: only transformers and what must be of its age is
+installed.
 """
 
 import os
@@ -11,10 +12,13 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from importlib import metadata
 from pathlib import Path
 
-VERSIONS = ("5.0.0", "5.12.0", "5.23.0")
-"""Oldest, middle, newest. The newest is the one that constraints.txt pins."""
+NEWEST = metadata.version("transformers")
+"""The one that is installed here: constraints.txt pins the newest that is supported."""
+VERSIONS = ("5.0.0", "5.12.0", NEWEST)
+"""Oldest, middle, newest."""
 HERE = Path(__file__).resolve().parent
 
 
@@ -22,7 +26,7 @@ def main() -> int:
     failed = []
     for version in sys.argv[1:] or VERSIONS:
         print(f"== transformers {version} ==", flush=True)
-        environment = dict(os.environ, REGARD_TRANSFORMERS=version)
+        environment = dict(os.environ)
         environment.pop("PIP_CONSTRAINT", None)  # it pins one version of transformers
         python = prepared(version, environment)
         tests = [str(HERE / "integrations"), "-k", "transformers", "-p", "no:cacheprovider", "-rs"]
@@ -34,6 +38,8 @@ def main() -> int:
 
 def prepared(version: str, environment: dict[str, str]) -> str:
     """The python of an environment with this version; made where there is none, or where one was left half made."""
+    if version == NEWEST:
+        return sys.executable
     folder = HERE.parent / ".venv-compat" / version
     python, done = folder / "bin" / "python", folder / "done"
     if not done.exists():

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from regard.attend import attend, attend_with_weights, explain, plan
     from regard.equation.biases import alibi, gaussian, relative
     from regard.equation.masks import blocks, causal, dense, documents, padding, tokens, window
-    from regard.equation.normalisers import Entmax, Gumbel, Hard, TopK
+    from regard.equation.normalisers import Entmax, Gumbel, Hard, Softmax, TopK
     from regard.equation.patterns import bigbird, fixed, strided
     from regard.equation.prepare import Keys
     from regard.equation.reference import Attended
@@ -51,7 +51,7 @@ _HOMES = {
     "regard.attend": ("attend", "attend_with_weights", "explain", "plan"),
     "regard.equation.biases": ("alibi", "gaussian", "relative"),
     "regard.equation.masks": ("blocks", "causal", "dense", "documents", "padding", "tokens", "window"),
-    "regard.equation.normalisers": ("Entmax", "Gumbel", "Hard", "TopK"),
+    "regard.equation.normalisers": ("Entmax", "Gumbel", "Hard", "Softmax", "TopK"),
     "regard.equation.patterns": ("bigbird", "fixed", "strided"),
     "regard.equation.prepare": ("Keys",),
     "regard.equation.reference": ("Attended",),
@@ -114,6 +114,7 @@ __all__ = [
     "ScaledDotProductAttention",
     "SelfAttention",
     "SoftAttention",
+    "Softmax",
     "SparseAttention",
     "SpatialAttention",
     "TemporalAttention",
