@@ -73,7 +73,7 @@ def test_pictures(folder, tmp_path, capsys):
     translation.show()
     shown = capsys.readouterr().out
     assert all(word in shown for word in translation.source_words)
-    for name in ("a.png", "a.svg"):
+    for name in ("a.png", "a.svg", "a.html"):
         translation.save(tmp_path / name)
         assert (tmp_path / name).stat().st_size > 1000
     (unseen,) = load(folder).translate(["cats"], attention=False)

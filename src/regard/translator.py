@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -33,6 +33,9 @@ from regard.machine.workers import Workers
 from regard.models.seq2seq import Seq2Seq
 from regard.observe.words import merge_pieces
 from regard.shipped import find
+
+if TYPE_CHECKING:
+    from regard.observe.record import Seen
 
 AT_ONCE = 2_000  # lines read before they are translated, so that a long file needs little memory
 A_WORKER = 500  # lines a process gets at a time: enough to sort by length, few enough that all end together
@@ -66,10 +69,25 @@ class Translation:
         Console(highlight=False).print(matrix(self._weights(), self.source_words, self.target_words))
 
     def save(self, path: str | Path) -> None:
-        """Save the attention matrix as PNG or SVG, as the path ends; UserError if there is none."""
+        """Save the attention matrix as the path ends: PNG or SVG, or an HTML page; UserError if there is none."""
+        path = Path(path)
+        if path.suffix.lower() in (".html", ".htm"):
+            self.seen().save(path, title=self.text, rows="the word that was written")
+            return
         from regard.observe.figure import alignment, save
 
-        save(alignment(self._weights(), self.source_words, self.target_words), Path(path))
+        save(alignment(self._weights(), self.source_words, self.target_words), path)
+
+    def seen(self) -> Seen:
+        """The attention matrix as a watch would have seen it, by words; UserError if there is none."""
+        from regard.observe.record import Look, Observed, Seen
+
+        weights = torch.from_numpy(self._weights())[None, None]
+        unknown = weights.new_full(weights.shape[:3], torch.nan)  # the scores are gone
+        entropy = torch.special.entr(weights).sum(-1)
+        size = (1, 1, len(self.target_words), len(self.source_words))
+        observed = Observed(size, unknown, entropy=entropy, mass=weights.sum(2), weights=weights)
+        return Seen([Look("attention", 0, observed, cross=True)], {}, [*self.target_words], [*self.source_words])
 
     def _weights(self) -> np.ndarray:
         if self.attention is None:

@@ -65,6 +65,11 @@ def test_several_pictures_are_numbered(regard, translator, tmp_path):
     assert translator.saved == [tmp_path / "p-1.svg", tmp_path / "p-2.svg"]
 
 
+def test_report(regard, translator, tmp_path):
+    assert regard("translate", "hi you", "--model", tmp_path, "--report", tmp_path / "r.html").code == 0
+    assert translator.saved == [tmp_path / "r.html"]
+
+
 def test_a_model_without_attention_has_nothing_to_show(regard, translator, tmp_path):
     translator.has_attention = False
     outcome = regard("translate", "a", "--model", tmp_path, "--show")
@@ -77,6 +82,8 @@ def test_a_model_without_attention_has_nothing_to_show(regard, translator, tmp_p
     [
         (["a", "--input", "x"], "leave one out"),
         (["a", "--save", "p.gif"], ".png or .svg"),
+        (["a", "--report", "p.txt"], "pages end in .html"),
+        (["a", "--report", "absent/p.html"], "there is no folder"),
         (["--input", "absent.txt"], "absent.txt"),
         (["a", "--output", "absent/there.txt"], "absent/there.txt"),
     ],

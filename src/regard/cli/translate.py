@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 
-from regard.cli.options import DEFAULT_MODEL, default_model
+from regard.cli.options import DEFAULT_MODEL, check_folder_of, default_model
 from regard.data.pairs import read_lines
 from regard.decoding.options import Decoding
 from regard.errors import UserError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "[bold]Examples[/bold]\n\n"
     'regard translate "I love deep learning" --show\n\n'
+    'regard translate "I love deep learning" --report where.html\n\n'
     "regard translate --input a.en --output a.fr --workers 4\n\n"
     "cat a.en | regard translate --model my-model > a.fr\n\n"
     "regard translate --model seed-1 --model seed-2 --input a.en   (their probabilities averaged)\n\n"
@@ -116,6 +117,12 @@ def translate(
             metavar="PICTURE.PNG", help="Save that as PNG or SVG; several are numbered.", rich_help_panel=LOOKING
         ),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PAGE.HTML", help="Save it as a page to look into; several are numbered.", rich_help_panel=LOOKING
+        ),
+    ] = None,
     workers: Annotated[
         int,
         typer.Option(
@@ -131,6 +138,9 @@ def translate(
         raise UserError("sentences and --input were both given: leave one out")
     if save and save.suffix.lower() not in (".png", ".svg"):
         raise UserError(f"--save {save}: pictures end in .png or .svg")
+    if report and report.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"--report {report}: pages end in .html")
+    check_folder_of("--report", report)
     decoding = _decoding(
         beam=beam, length_penalty=length_penalty, coverage_penalty=coverage_penalty, no_repeat=no_repeat,
         max_length=max_length, replace_unknown=replace_unknown, sample=sample, temperature=temperature, top_k=top_k,
@@ -140,7 +150,7 @@ def translate(
     lines = iter(sentences or (read_lines(input) if input else _standard_input()))
     translator = _load(model or [default_model()], precision)
     found = translator.stream(
-        lines, n_best or 1, decoding=decoding, prefix=prefix, attention=bool(show or save), workers=workers,
+        lines, n_best or 1, decoding=decoding, prefix=prefix, attention=bool(show or save or report), workers=workers,
         at_once=1 if typed else None, progress=True,
     )  # fmt: skip
     if typed:
@@ -148,12 +158,13 @@ def translate(
     several = len(sentences or ()) != 1 or n_best is not None
     with _writer(output) as out:
         pictures = 0
-        for number, translations in enumerate(found):
+        for line, translations in enumerate(found):
             for translation in translations:
-                print(_line(number, translation, n_best), file=out, flush=show or typed)
-                if (show or save) and translation.target_words:
+                print(_line(line, translation, n_best), file=out, flush=show or typed)
+                if (show or save or report) and translation.target_words:
                     pictures += 1
-                    _look(translation, show, _nth(save, pictures) if save and several else save)
+                    number = pictures if several else None
+                    _look(translation, show, [_nth(path, number) for path in (save, report) if path])
 
 
 def _decoding(**options: Any) -> Decoding:
@@ -203,15 +214,15 @@ def _standard_input() -> Iterator[str]:
             ) from None
 
 
-def _look(translation: Translation, show: bool, save: Path | None) -> None:
+def _look(translation: Translation, show: bool, paths: list[Path]) -> None:
     if translation.attention is None:
         raise UserError("this model has no attention, so there is nothing to show: train one with --attention additive")
     if show:
         translation.show()
-    if save:
-        translation.save(save)
-        typer.echo(f"saved {save}", err=True)
+    for path in paths:
+        translation.save(path)
+        typer.echo(f"saved {path}", err=True)
 
 
-def _nth(path: Path, number: int) -> Path:
-    return path.with_stem(f"{path.stem}-{number}")
+def _nth(path: Path, number: int | None) -> Path:
+    return path if number is None else path.with_stem(f"{path.stem}-{number}")
