@@ -314,7 +314,8 @@ def test_the_plain_way_gives_what_the_definitions_say(case: Case, dtype: torch.d
 
 @pytest.fixture
 def _always_fused(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("numba")
+    if missing := fused._missing():
+        pytest.skip(missing)
     monkeypatch.setattr(fused, "FEW", 0)
 
 
@@ -355,7 +356,6 @@ def test_hidden_keys_may_hold_anything(threads: int) -> None:
 
 @pytest.mark.usefixtures("_always_fused")
 def test_thread_counts_agree() -> None:
-    pytest.importorskip("numba")
     torch.manual_seed(0)
     q, k = torch.randn(1, 4, 700, 16), torch.randn(1, 2, 700, 16)
     seen, before = [], torch.get_num_threads()
@@ -487,3 +487,23 @@ def test_nothing_the_size_of_the_matrix_is_built(way: str) -> None:
     T = 6000
     run = subprocess.run([sys.executable, "-c", MEASURE, str(T), way], capture_output=True, text=True, check=True)
     assert float(run.stdout) < 2 * T * T * 4 / 2**20 / 4  # MiB: a fourth of one float32 matrix of both heads
+
+
+def test_without_numba_the_plain_way_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    q, k = torch.randn(1, 2, 400, 8), torch.randn(1, 2, 400, 8)
+    request = Observe(topk=3, entropy=True, mass=True)
+    there = observe(q, k, k, request, mask=causal())
+    monkeypatch.setitem(sys.modules, "numba", None)
+    for name in [name for name in sys.modules if name == "regard.observe.fused_loops"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(sys.modules["regard.observe"], "fused_loops", raising=False)
+    fused._missing.cache_clear()
+    try:
+        assert fused._missing() == "numba is not installed: pip install 'regard[fast]'"
+        absent = observe(q, k, k, request, mask=causal())
+    finally:
+        fused._missing.cache_clear()
+    same(absent.entropy, there.entropy.double())
+    same(absent.mass, there.mass.double())
+    assert (absent.topk.positions == there.topk.positions).all()

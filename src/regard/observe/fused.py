@@ -16,6 +16,7 @@ from regard.equation.normalisers import Softmax
 from regard.equation.precision import full, no_autocast
 from regard.equation.prepare import Keys
 from regard.equation.rules import Part
+from regard.equation.scores import Dot
 from regard.kernels.problem import Call, Problem
 from regard.kernels.tiles import Tiles
 from regard.observe.pooling import cell
@@ -147,7 +148,7 @@ class _Sweep:
 
     def _spans(self) -> list[slice]:
         """All queries at once; or some, where the mask or the bias must be written out for them."""
-        _, H, Tq, Tk = self.size
+        _, _, Tq, Tk = self.size
         if self.call.bias is None and self._structure.exact and self._structure.block is None:
             return [slice(0, Tq)]
         rows = max(64, STRIP // Tk)
@@ -209,9 +210,10 @@ def _loops() -> ModuleType:
 
 @cache
 def _missing() -> str | None:
-    """Why the loops cannot run here, if so."""
+    """Why the loops cannot run here, if so: found out by running them once."""
+    one = torch.ones(1, 1, 1, 1)
     try:
-        _loops()
+        _Sweep(Call(one, one, one, Dot(), None, None, Softmax(), None, 0.0, False), Observe())
     except ImportError:
         return "numba is not installed: pip install 'regard[fast]'"
     except Exception as error:  # whatever keeps a compiler from working must not keep anybody from looking
