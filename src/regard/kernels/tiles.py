@@ -8,7 +8,6 @@ What concerns queries or keys alone is done once: projections, the conversion to
 each head of queries, and zeros in the place of what no query may see where that could do harm.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -100,8 +99,11 @@ class Tiles:
         numbers = NUMBERS if numbers is None else numbers
         B, H, Tq, Tk = self.size
         room = numbers // max(H, 1)
-        rows = min(Tq, max(FEWEST, room // max(Tk, 1), self._rows_of_band(room)))
-        batch = max(1, room // max(rows * Tk, 1))
+        band = self._band(Tk)
+        # As many neighbours as a band is wide read half of what they share in vain, and more of them more.
+        rows = min(band, room // (2 * band)) if band < Tk else room // max(Tk, 1)
+        rows = min(Tq, max(FEWEST, rows))
+        batch = max(1, room // max(rows * min(Tk, rows + band), 1))
         for b in range(0, B, batch):
             for r in range(0, Tq, max(rows, 1)):
                 yield self.span(Part(slice(b, min(b + batch, B)), slice(r, min(r + rows, Tq))))
@@ -117,13 +119,12 @@ class Tiles:
             high = high if s.right is None else min(high, last + s.right + 1)
         return part._replace(keys=slice(min(low, Tk), max(high, min(low, Tk))))
 
-    def _rows_of_band(self, room: int) -> int:
-        """How many neighbouring queries see so many pairs, where each sees but a band of w keys: r (r + w) = room."""
+    def _band(self, Tk: int) -> int:
+        """How many keys a query may see at most."""
         s = None if self.call.mask is None else self.call.mask.structure
         if s is None or s.left is None or s.right is None:
-            return 0
-        width = s.left + s.right
-        return int((math.sqrt(width * width + 4 * room) - width) / 2)
+            return Tk
+        return max(1, min(Tk, s.left + s.right + 1))
 
     def _grid(self, part: Part) -> tuple:
         return *self.size, self.q.device, part
