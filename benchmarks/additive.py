@@ -1,0 +1,271 @@
+"""Additive attention: regard's kernel against the plain broadcast, `torch.compile` of it, and Keras.
+
+    python benchmarks/additive.py [--out FILE.json] [--table FILE.md] [--rounds N]
+
+All start from projected queries and keys (Keras' layer has no projections): v · tanh(q + k), softmax, context; float32,
+in this process, in turns. Reported: each one's median milliseconds, and the median of the rounds' ratios with its
+quartiles; extra memory as the peak of resident memory during a call, above that before it, each in a process of its
+own; growth with T as a fitted exponent; and pairs' features per second beside the divisions per second that the loops
+do on numbers in registers' reach. Dot products of the same sizes show what an additive score costs. Run it alone.
+"""
+
+import argparse
+import json
+import math
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from regard.kernels import additive
+
+Step = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+SIZES = {  # batch, queries, keys, features
+    "training": (8, 64, 64, 512),
+    "decoding": (64, 1, 30, 512),
+    "long": (2, 1000, 1000, 128),
+}
+BARS = [  # case, backward, peer, at least
+    ("training", False, "plain", 100.0),
+    ("training", True, "plain", 40.0),
+    ("training", True, "compiled", 8.0),
+    ("training", True, "keras", None),
+    ("decoding", False, "plain", 15.0),
+    ("decoding", False, "keras", None),
+    ("training", True, "dot product", None),
+]
+
+
+def tensors(case: str, grad: bool) -> list[Tensor]:
+    """q, k, v of the score, values."""
+    B, Tq, Tk, H = SIZES[case]
+    shapes = ((B, Tq, H), (B, Tk, H), (H,), (B, Tk, H))
+    return [(torch.randn(shape) / (math.sqrt(H) if len(shape) == 1 else 1)).requires_grad_(grad) for shape in shapes]
+
+
+def plain(q: Tensor, k: Tensor, v: Tensor, values: Tensor) -> Tensor:
+    """The equation, broadcast."""
+    return torch.softmax((q.unsqueeze(2) + k.unsqueeze(1)).tanh() @ v, -1) @ values
+
+
+def dot_product(q: Tensor, k: Tensor, v: Tensor, values: Tensor) -> Tensor:
+    """Another score, of the same sizes."""
+    return F.scaled_dot_product_attention(q, k, values)
+
+
+def ours(case: str) -> Step:
+    """The kernel; a decoder's keys are prepared once."""
+    prepared: list[Any] = []
+
+    def step(q: Tensor, k: Tensor, v: Tensor, values: Tensor) -> Tensor:
+        heads = k[:, None]
+        made = prepared[0] if prepared else additive._make(heads, None)
+        if case == "decoding" and not prepared:
+            prepared.append(made)
+        return additive._Context.apply(q[:, None], heads, v, values[:, None], made, None, None)[:, 0]
+
+    return step
+
+
+def keras() -> Step:
+    """Keras' layer on the torch backend; its scale is v."""
+    os.environ["KERAS_BACKEND"] = "torch"
+    os.environ.setdefault("KERAS_HOME", tempfile.mkdtemp())
+    import keras as library
+
+    layer = library.layers.AdditiveAttention(use_scale=True)
+
+    def step(q: Tensor, k: Tensor, v: Tensor, values: Tensor) -> Tensor:
+        if not layer.built:
+            layer.build([q.shape, values.shape, k.shape])
+        return layer([q, values, k])
+
+    return step
+
+
+def call(step: Step, x: list[Tensor], backward: bool) -> Callable[[], object]:
+    """The step, ready to be timed."""
+    if not backward:
+
+        def forward() -> Tensor:
+            with torch.no_grad():
+                return step(*x)
+
+        return forward
+
+    seed = torch.randn(x[0].shape[0], x[0].shape[1], x[3].shape[2])
+
+    def both() -> object:
+        return torch.autograd.grad(step(*x), x, seed, allow_unused=True)
+
+    return both
+
+
+def seconds(work: Callable[[], object], least: float = 0.02) -> float:
+    """Seconds per call, over at least so many."""
+    times, start = 0, time.perf_counter()
+    while not times or time.perf_counter() - start < least:
+        work()
+        times += 1
+    return (time.perf_counter() - start) / times
+
+
+def compare(one: Callable[[], object], other: Callable[[], object], rounds: int) -> dict[str, float]:
+    """Medians in milliseconds, and how many times as long the other takes, with quartiles."""
+    one(), other()
+    timed = []
+    for number in range(rounds):
+        if number % 2:
+            mine = seconds(one)
+            timed.append((mine, seconds(other)))
+        else:
+            theirs = seconds(other)
+            timed.append((seconds(one), theirs))
+    low, middle, high = statistics.quantiles([b / a for a, b in timed], n=4)
+    return {
+        "ours_ms": statistics.median(a for a, _ in timed) * 1e3,
+        "theirs_ms": statistics.median(b for _, b in timed) * 1e3,
+        "ratio": middle,
+        "ratio_low": low,
+        "ratio_high": high,
+    }
+
+
+def peers() -> dict[str, Step]:
+    """Who is compared with; compiling takes half a minute."""
+    return {"plain": plain, "compiled": torch.compile(plain), "keras": keras(), "dot product": dot_product}
+
+
+def division_rate() -> float:
+    """Divisions of float32 a second, all threads, as PyTorch does them on numbers that stay in the first caches."""
+    x, out = torch.rand(16384) + 1, torch.empty(16384)
+    alone = 16384 / min(seconds(lambda: torch.reciprocal(x, out=out)) for _ in range(5))
+    return alone * torch.get_num_threads()
+
+
+def growth(rounds: int) -> tuple[float, list[tuple[int, float]]]:
+    """The exponent fitted to milliseconds over T (as many queries as keys), and these."""
+    found = []
+    for T in (128, 256, 512, 1024):
+        x = [torch.randn(shape).requires_grad_() for shape in ((1, T, 128), (1, T, 128), (128,), (1, T, 128))]
+        work = call(ours("training"), x, True)
+        work()
+        found.append((T, min(seconds(work) for _ in range(max(2, rounds // 2))) * 1e3))
+    logs = [(math.log(T), math.log(ms)) for T, ms in found]
+    slope, _ = statistics.linear_regression(*zip(*logs, strict=True))
+    return slope, found
+
+
+def peak() -> int:
+    """The most resident memory so far, in kB (Linux)."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+
+def extra_memory(who: str) -> float:
+    """MB above what was there before, at the peak of one call forward and backward of `long`."""
+    torch.manual_seed(0)
+    warm = [torch.randn(shape).requires_grad_() for shape in ((1, 4, 128), (1, 4, 128), (128,), (1, 4, 128))]
+    step = plain if who == "plain" else ours("training")
+    call(step, warm, True)()
+    x = tensors("long", True)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins here
+    before = peak()
+    call(step, x, True)()
+    return (peak() - before) / 1024
+
+
+def in_its_own_process(who: str) -> float:
+    """`extra_memory` where nothing else was."""
+    done = subprocess.run([sys.executable, __file__, "--memory", who], check=True, capture_output=True, text=True)
+    return float(done.stdout.split()[-1])
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The table that docs/results.md shows."""
+    lines = ["| case | pass | against | theirs ms | regard ms | ratio | bar |", "|---" * 7 + "|"]
+    for row in result["rows"]:
+        B, Tq, Tk, H = SIZES[row["case"]]
+        bar = "" if row["bar"] is None else f"≥ {row['bar']:g} × {'met' if row['met'] else '**not met**'}"
+        lines.append(
+            f"| B {B}, {Tq} × {Tk}, H {H} | forward{' and backward' if row['backward'] else ''} | {row['peer']} "
+            f"| {row['theirs_ms']:.3f} | {row['ours_ms']:.3f} "
+            f"| {row['ratio']:.1f} ({row['ratio_low']:.1f} to {row['ratio_high']:.1f}) | {bar} |"
+        )
+    memory = result["memory_mb"]
+    lines += [
+        "",
+        f"Extra memory, B 2, 1000 × 1000, H 128, forward and backward: {memory['regard']:.0f} MB against "
+        f"{memory['plain']:.0f} MB ({result['memory_share']:.2%}; bar 1 %). "
+        f"Forward: {result['features_per_second'] / 1e9:.1f} G features of pairs a second, "
+        f"{result['division_share']:.0%} of PyTorch's rate of divisions. "
+        f"Growth with T: exponent {result['exponent']:.2f}.",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="write the figures here as JSON")
+    parser.add_argument("--table", type=Path, help="write the table in Markdown here")
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--memory", choices=("plain", "regard"), help="measure this one's memory, and nothing else")
+    arguments = parser.parse_args()
+    if arguments.memory:
+        print(extra_memory(arguments.memory))
+        return
+    torch.manual_seed(0)
+    start = time.perf_counter()
+    why = additive._missing()
+    ready = time.perf_counter() - start
+    if why:
+        raise SystemExit(why)
+    print(f"ready in {ready:.2f} s")
+    known, rows = peers(), []
+    for case, backward, peer, bar in BARS:
+        x = tensors(case, backward)
+        torch.testing.assert_close(ours(case)(*x), plain(*x), atol=1e-4, rtol=1e-4)
+        found = compare(call(ours(case), x, backward), call(known[peer], x, backward), arguments.rounds)
+        row = {"case": case, "backward": backward, "peer": peer, "bar": bar, **found}
+        row["met"] = None if bar is None else found["ratio"] >= bar
+        rows.append(row)
+        print(row)
+    B, Tq, Tk, H = SIZES["training"]
+    forward = next(row["ours_ms"] for row in rows if row["case"] == "training" and not row["backward"]) / 1e3
+    memory = {who: in_its_own_process(who) for who in ("plain", "regard")}
+    exponent, times = growth(arguments.rounds)
+    rate = B * Tq * Tk * H / forward
+    result = {
+        "machine": {
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "python": platform.python_version(),
+        },
+        "ready_s": ready,
+        "rows": rows,
+        "memory_mb": memory,
+        "memory_share": memory["regard"] / memory["plain"],
+        "exponent": exponent,
+        "growth_ms": times,
+        "features_per_second": rate,
+        "division_share": rate / division_rate(),
+    }
+    print(markdown(result))
+    if arguments.table:
+        arguments.table.write_text(markdown(result) + "\n", encoding="utf-8")
+    if arguments.out:
+        arguments.out.write_text(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()
