@@ -23,7 +23,8 @@ class ModelConfig:
     every step. `order` says when the decoder looks: "bahdanau" (with the previous state, then update) or "luong"
     (update, then look); None takes bahdanau for additive and none, luong otherwise. `input_feeding` gives the cell the
     previous step's attentional vector; None means: in luong's order. `tied_embeddings` shares one table: "target"
-    between the decoder's input and output, "all" with the encoder's input as well.
+    between the decoder's input and output, "all" with the encoder's input as well. `attend_words` gives a word a short
+    way from the source to its translation, as rare words need (after Nguyen & Chiang 2018); without attention, nothing.
     """
 
     # The comment behind a setting is its text in `regard train --help` and in `--print-config`.
@@ -40,6 +41,7 @@ class ModelConfig:
     dropout: float = 0.3  # share of features dropped in training
     embedding_dropout: float | None = None  # of the words' vectors; unset: the same
     scale_embeddings: bool = False  # words' vectors times √embedding where they are read: learns sooner
+    attend_words: bool = False  # attention adds up the source words' own vectors too, beside the encoder's states
     window: int = 5  # D of local attention: source positions to each side of p_t
 
     def __post_init__(self) -> None:

@@ -24,6 +24,8 @@ CASES = [
     for attention, order, feeding in itertools.product(ATTENTIONS, ("bahdanau", "luong"), (True, False))
 ] + [
     {"cell": "lstm", "layers": 2, "tied_embeddings": "none"},
+    *({"attend_words": True, "attention": attention} for attention in ATTENTIONS),
+    {"attend_words": True, "order": "luong", "input_feeding": True, "embedding": 5},
     {"layers": 3, "attention": "general", "tied_embeddings": "target", "bidirectional": False},
 ]
 SOURCE = [[4, 5, 6, 7], [8, 9], [10]]
@@ -56,8 +58,9 @@ def test_a_batch_is_its_sentences_in_loss_and_gradient(settings):
 
 
 @pytest.mark.parametrize("attention", ["none", "additive", "local-p"])
-def test_every_parameter_learns(attention):
-    net = model(attention=attention)
+@pytest.mark.parametrize("attend_words", [False, True])
+def test_every_parameter_learns(attention, attend_words):
+    net = model(attention=attention, attend_words=attend_words)
     token_loss(net, make_batch(SOURCE, TARGET)).backward()
     still = [name for name, parameter in net.named_parameters() if not parameter.grad.abs().any()]
     assert still == []
@@ -86,6 +89,16 @@ def test_states_follow_their_parents():
     b = net.step(tokens, moved, source, weights=True)
     torch.testing.assert_close(a.log_probs, b.log_probs[kept])
     torch.testing.assert_close(a.weights, b.weights[kept])
+
+
+def test_attended_words_are_added_up_beside_the_states():
+    net = model(attend_words=True)
+    source = net.encode(torch.tensor(SOURCE[:1]), torch.tensor([4]))
+    step = net.decoder.step(torch.zeros(1, 1, 6).double(), net.start(source, 1), source.memory, weights=True)
+    words = net.embed(torch.tensor(SOURCE[:1]), "shared")
+    torch.testing.assert_close(source.memory.values[0, 0, :, 8:], words[0])
+    context, _ = net.decoder.context(net.start(source, 1).hidden[0][0], source.memory, None, False)
+    torch.testing.assert_close(context[0, 0, 8:], step.weights[0, 0] @ words[0])
 
 
 def test_scaled_embeddings_are_read_larger_and_written_as_they_are():

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple, Self
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -31,7 +32,11 @@ Memory = Prepared | Summary
 class FixedContext(nn.Module):
     """c_t = c, the encoder's last state in both directions, at every step: no attention (Cho 2014)."""
 
-    def prepare(self, encoded: Encoded, lengths: Int[Tensor, " batch"]) -> Summary:
+    def __init__(self, size: int):
+        super().__init__()
+        self.size = size
+
+    def prepare(self, encoded: Encoded, words: Tensor, lengths: Int[Tensor, " batch"]) -> Summary:
         """Keep the last state of the topmost layer."""
         return Summary(encoded.last[0][-1])
 
@@ -43,15 +48,21 @@ class FixedContext(nn.Module):
 
 
 class AttendedContext(nn.Module):
-    """c_t = Σ_s α_t(s) h_s, by one of the layers; the hypotheses of a sentence are queries on the same keys."""
+    """c_t = Σ_s α_t(s) h_s by one of the layers; the hypotheses of a sentence are queries on the same keys.
 
-    def __init__(self, attention: SourceAttention):
+    With `attend_words` c_t = Σ_s α_t(s) [h_s; x_s], x_s the source words' vectors; α is of the states as before.
+    """
+
+    def __init__(self, attention: SourceAttention, size: int, attend_words: bool):
         super().__init__()
-        self.attention = attention
+        self.attention, self.size, self.attend_words = attention, size, attend_words
 
-    def prepare(self, encoded: Encoded, lengths: Int[Tensor, " batch"]) -> Prepared:
-        """Keys, once a sentence."""
-        return self.attention.prepare(encoded.memory, lengths)
+    def prepare(
+        self, encoded: Encoded, words: Float[Tensor, "batch source embedding"], lengths: Int[Tensor, " batch"]
+    ) -> Prepared:
+        """Keys, and what the weights add up: the states, with the words' vectors beside them if asked for; once."""
+        values = torch.cat([encoded.memory, words.to(encoded.memory.dtype)], -1) if self.attend_words else None
+        return self.attention.prepare(encoded.memory, lengths, values=values)
 
     def forward(
         self, query: Float[Tensor, "batch beam query"], memory: Prepared, position: Tensor, weights: bool
@@ -67,7 +78,7 @@ def make_context(config: ModelConfig, memory: int) -> FixedContext | AttendedCon
     """The part that `config.attention` names, for encoder states of `memory` features."""
     query = config.decoder_hidden
     if config.attention == "none":
-        return FixedContext()
+        return FixedContext(memory)
     if config.attention == "dot" and query != memory:
         raise UserError(
             f"dot attention compares states of the same size: decoder_hidden is {query}, the encoder's states have "
@@ -82,4 +93,5 @@ def make_context(config: ModelConfig, memory: int) -> FixedContext | AttendedCon
         attention = GeneralAttention(query, memory)
     else:
         attention = LocalAttention(query, memory, config.window, predictive=config.attention == "local-p")
-    return AttendedContext(attention)
+    size = memory + config.embedding if config.attend_words else memory
+    return AttendedContext(attention, size, config.attend_words)

@@ -69,14 +69,15 @@ class Decoder(nn.Module):
         self.feeds = bool(config.input_feeding)
         self.width = config.embedding if config.tied_embeddings != "none" else config.decoder_hidden
         self.context = make_context(config, memory)
-        fed = (memory if self.looks_first else 0) + (self.width if self.feeds else 0)
+        seen = self.context.size
+        fed = (seen if self.looks_first else 0) + (self.width if self.feeds else 0)
         cell, hidden = CELLS[config.cell], config.decoder_hidden
         self.cells = nn.ModuleList(
             cell(config.embedding, fed, hidden) if layer == 0 else cell(hidden, 0, hidden)
             for layer in range(config.layers)
         )
         self.bridge = nn.ModuleList(nn.Linear(memory, hidden * cell.parts) for _ in range(config.layers))
-        self.readout = StepLinear(hidden + memory + (config.embedding if self.looks_first else 0), self.width)
+        self.readout = StepLinear(hidden + seen + (config.embedding if self.looks_first else 0), self.width)
         self.dropout = Dropout(config.dropout)
 
     @property

@@ -59,9 +59,10 @@ class Seq2Seq(nn.Module):
 
     def encode(self, source: Int[Tensor, "batch source"], lengths: Int[Tensor, " batch"]) -> Source:
         """Encode sentences and prepare them for attention, once."""
-        encoded = self.encoder(self.embed(source, "source", "shared"), lengths)
+        words = self.embed(source, "source", "shared")
+        encoded = self.encoder(words, lengths)
         encoded = encoded._replace(memory=self.dropout(encoded.memory))
-        return Source(self.decoder.context.prepare(encoded, lengths), encoded.last)
+        return Source(self.decoder.context.prepare(encoded, words, lengths), encoded.last)
 
     def forward(
         self,
