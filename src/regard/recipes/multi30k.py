@@ -38,8 +38,24 @@ def settings(attention: str, seed: int) -> Settings:
     """One model's settings; the test set had no part in them."""
     return Settings.from_mapping(
         {
-            "model": {"attention": attention, "order": "luong", "dropout": 0.4, "embedding_dropout": 0.3},
-            "train": {"vocabulary": 10_000, "batch_tokens": 1024, "epochs": 20, "patience": 30, "seed": seed},
+            "model": {
+                "attention": attention,
+                "order": "luong",
+                "decoder_hidden": 384,
+                "dropout": 0.5,
+                "embedding_dropout": 0.3,
+                "scale_embeddings": True,
+                "attend_words": True,
+            },
+            "train": {
+                "vocabulary": 6000,
+                "learning_rate": 2e-3,
+                "warmup": 250,
+                "epochs": 20,
+                "patience": 30,
+                "average": 1,
+                "seed": seed,
+            },
         }
     )
 
