@@ -19,7 +19,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from regard import Mask, attend, bigbird, blocks, causal, documents, tokens, window
+from regard import attend, bigbird, blocks, causal, documents, tokens, window
+from regard.equation.mask import Mask
 
 HEADS, D, T, BAR = 4, 64, 8192, 6.0
 
