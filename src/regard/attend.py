@@ -7,6 +7,7 @@ their plan and compute. Who looks on (`regard.watch`) stands beside the door: se
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -120,9 +121,11 @@ def plan(
 ) -> Plan:
     """The plan for a call of `attend` (or, with `weights`, of `attend_with_weights`) with these arguments.
 
-    Only sizes and formats count, so tensors on the device "meta", which hold no numbers, will do.
+    Only sizes and formats count, so tensors on the device "meta", which hold no numbers, will do: they stand for such
+    tensors on a CPU.
     """
-    return make(describe(call(q, k, v, score, mask, bias, normalise, after, dropout, weights)), asked())
+    problem = describe(call(q, k, v, score, mask, bias, normalise, after, dropout, weights))
+    return make(replace(problem, device="cpu") if problem.device == "meta" else problem, asked())
 
 
 def explain(q: Tensor, k: Tensor | Keys, v: Tensor, **arguments: Any) -> str:

@@ -17,9 +17,9 @@ ADDITIVE = Additive(*(torch.empty(*s, device="meta") for s in ((32,), (32, 64), 
 
 def test_sdpa_takes_what_reduces_to_it_and_the_reference_the_rest() -> None:
     assert plan(Q, Q, Q).kernel == "sdpa"
-    assert plan(Q, Q, Q, mask=causal(), bias=alibi(8), dropout=0.1).kernel == "sdpa"
-    assert plan(Q, Q, Q, score=ADDITIVE).kernel == "streamed"  # the additive kernel computes on a CPU only
-    assert plan(Q[:, :, :64], Q[:, :, :64], Q[:, :, :64], score=ADDITIVE).kernel == "reference"
+    assert plan(Q, Q, Q, bias=alibi(8), dropout=0.1).kernel == "sdpa"
+    assert plan(Q, Q, Q, score=ADDITIVE).kernel in ("additive", "streamed")  # with numba, or without
+    assert plan(Q[:, :, :8], Q[:, :, :8], Q[:, :, :8], score=ADDITIVE).kernel == "reference"
     assert plan(Q, Q, Q, weights=True).kernel == "reference"
     refused = plan(Q, Q, Q, weights=True).reasons
     assert refused["sdpa"] == ["it does not return weights"]
@@ -29,18 +29,20 @@ def test_sdpa_takes_what_reduces_to_it_and_the_reference_the_rest() -> None:
 def test_costs_follow_their_formulas() -> None:
     B, H, T, D = Q.shape
     pairs = B * H * T * T
-    assert plan(Q, Q, Q).flops == pairs * 4 * D
-    assert plan(Q, Q, Q, mask=causal()).flops == pairs // 2 * 4 * D
-    assert plan(Q, Q, Q, mask=window(3, 0)).flops == pairs * 4 * D  # a dense mask saves nothing
-    assert plan(Q, Q, Q).bytes == 4 * B * H * T * D * 4
-    assert plan(Q, Q, Q, mask=padding([5, 5])).bytes == 4 * B * H * T * D * 4 + pairs
-    assert plan(Q, Q, Q, dropout=0.1).bytes == 4 * B * H * T * D * 4 + 4 * pairs * 4  # PyTorch's is not fused then
-    assert plan(Q, Q, Q, score=ADDITIVE).flops == pairs * (4 * 32 + 2 * D)
     learned = Q.clone().requires_grad_()
-    assert plan(learned, Q, Q).flops == int(pairs * 4 * D * 3.5)
-    assert plan(learned, Q, Q, weights=True).flops == pairs * 4 * D * 3
-    with torch.no_grad():
-        assert plan(learned, Q, Q).flops == pairs * 4 * D
+    with kernel("sdpa"):
+        assert plan(Q, Q, Q).flops == pairs * 4 * D
+        assert plan(Q, Q, Q, mask=causal()).flops == pairs // 2 * 4 * D
+        assert plan(Q, Q, Q, mask=window(3, 0)).flops == pairs * 4 * D  # a dense mask saves nothing
+        assert plan(Q, Q, Q).bytes == 4 * B * H * T * D * 4
+        assert plan(Q, Q, Q, mask=padding([5, 5])).bytes == 4 * B * H * T * D * 4 + pairs
+        assert plan(Q, Q, Q, dropout=0.1).bytes == 4 * B * H * T * D * 4 + 4 * pairs * 4  # PyTorch's is not fused then
+        assert plan(learned, Q, Q).flops == int(pairs * 4 * D * 3.5)
+        with torch.no_grad():
+            assert plan(learned, Q, Q).flops == pairs * 4 * D
+    with kernel("reference"):
+        assert plan(Q, Q, Q, score=ADDITIVE).flops == pairs * (4 * 32 + 2 * D)
+        assert plan(learned, Q, Q, weights=True).flops == pairs * 4 * D * 3
 
 
 def test_explain_reads_well() -> None:
@@ -52,7 +54,7 @@ def test_explain_reads_well() -> None:
     )
     assert text.splitlines()[:5] == [
         "kernel    reference",
-        "problem   2 rows, 8 heads in 2 groups, 512 queries of 64, 512 keys, values of 64, float32 on meta",
+        "problem   2 rows, 8 heads in 2 groups, 512 queries of 64, 512 keys, values of 64, float32 on cpu",
         "score     Dot(1), softmax",
         "mask      causal() & padding(<2 lengths>)",
         "cost      1.07 GFLOP, 106 MB at least, forward",
