@@ -170,6 +170,17 @@ def test_every_way_of_decoding_is_the_same_in_any_company(folder, decoding):
         assert texts([sentence]) == {sentence: whole[sentence]}
 
 
+def test_bfloat16_products_change_little(folder):
+    translator = load(folder)
+    sentence = "I love deep learning"
+    (exact,), (half,) = (translator.to(dtype).translate([sentence]) for dtype in (torch.float32, torch.bfloat16))
+    assert half.score == pytest.approx(exact.score, rel=0.02)
+    assert half.score != exact.score
+    assert next(translator.model.parameters()).dtype == torch.float32
+    (again,) = translator.to(torch.float32).translate([sentence])
+    assert again.score == exact.score
+
+
 def test_n_best_lists_are_sorted_and_begin_with_the_translation(folder):
     translator = load(folder)
     best = translator.translate(SENTENCES, beam=4)

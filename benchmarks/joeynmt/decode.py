@@ -89,18 +89,21 @@ def joey(python: Path, work: Path, batch: int, environment: dict[str, str]) -> t
     return found["seconds"], [line.replace(" ", "").replace("▁", " ").strip() for line in found["lines"]]
 
 
-def regard(model: Path, source: Path, work: Path, environment: dict[str, str]) -> tuple[float, list[str]]:
+def regard(
+    model: Path, source: Path, work: Path, environment: dict[str, str], precision: str
+) -> tuple[float, list[str]]:
     """Ours, in a process of its own."""
     script = (
-        "import json, sys, time\n"
+        "import json, sys, time, torch\n"
         "from regard import load\n"
-        "translator, lines = load(sys.argv[1]), open(sys.argv[2], encoding='utf-8').read().splitlines()\n"
+        "translator = load(sys.argv[1]).to(getattr(torch, sys.argv[4]))\n"
+        "lines = open(sys.argv[2], encoding='utf-8').read().splitlines()\n"
         "start = time.perf_counter()\n"
         "found = [t.text for t in translator.translate(lines, beam=5, attention=False)]\n"
         "seconds = time.perf_counter() - start\n"
         "json.dump({'seconds': seconds, 'lines': found}, open(sys.argv[3], 'w', encoding='utf-8'))\n"
     )
-    run([sys.executable, "-c", script, str(model), str(source), str(work / "ours.out")], environment)
+    run([sys.executable, "-c", script, str(model), str(source), str(work / "ours.out"), precision], environment)
     found = json.loads((work / "ours.out").read_text(encoding="utf-8"))
     return found["seconds"], found["lines"]
 
@@ -122,6 +125,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[64, 128, 256, 512], help="JoeyNMT's batch sizes")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="regard's products")
     parser.add_argument("--json", type=Path, help="write the result there too")
     given = parser.parse_args()
     from regard.evaluation.scores import bleu
@@ -139,7 +143,7 @@ def main() -> None:
     ratios, seconds, texts = [], [], {}
     for number in range(given.rounds):
         theirs, texts["joeynmt"] = joey(given.joey_python, work, best, environment)
-        ours, texts["regard"] = regard(given.model, given.source, work, environment)
+        ours, texts["regard"] = regard(given.model, given.source, work, environment, given.precision)
         ratios.append(theirs / ours)
         seconds.append((theirs, ours))
         print(f"round {number + 1}: JoeyNMT {theirs:.1f} s, regard {ours:.1f} s, ratio {theirs / ours:.2f}", flush=True)
@@ -155,6 +159,7 @@ def main() -> None:
         "same_translations": same,
         "bleu": {side: bleu(found, target, tokenize="none").value for side, found in texts.items()},
         "threads": given.threads,
+        "precision": given.precision,
         "date": datetime.now(UTC).date().isoformat(),
         "versions": {"joeynmt": "2.3.0", "torch": version("torch"), "python": platform.python_version()},
     }

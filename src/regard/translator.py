@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -100,6 +101,7 @@ class Translator:
 
     def __init__(self, model: Seq2Seq | Ensemble, tokenizer: Tokenizer, folders: Sequence[Path] = ()):
         self.model, self.tokenizer, self.folders = model.eval(), tokenizer, tuple(folders)
+        self._half_products = False
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -133,8 +135,14 @@ class Translator:
         return cls(Ensemble([part.model for part in parts]), parts[0].tokenizer, folders)
 
     def to(self, target: torch.dtype | torch.device | str) -> Self:
-        """Compute in another dtype (torch.float64 for exactness) or on another device."""
-        self.model.to(target)
+        """Compute in another dtype or on another device.
+
+        torch.float64 is for exactness. torch.bfloat16 is for speed on a processor that multiplies it: weights stay
+        float32, matrix products are bfloat16; a translation may then depend on the batch it stands in.
+        """
+        if isinstance(target, torch.dtype):
+            self._half_products = target == torch.bfloat16
+        self.model.to(torch.float32 if target == torch.bfloat16 else target)
         return self
 
     def translate(
@@ -233,7 +241,8 @@ class Translator:
     def _shared_out(
         self, chunks: Iterator[list[str]], asked: dict[str, Any], workers: int
     ) -> Iterator[list[Translation]]:
-        with Workers(workers, _load_again, (self.folders, next(self.model.parameters()).dtype)) as pool:
+        dtype = torch.bfloat16 if self._half_products else next(self.model.parameters()).dtype
+        with Workers(workers, _load_again, (self.folders, dtype)) as pool:
             for answer in pool.map(Translator.n_best, chunks, asked):
                 yield from answer
 
@@ -249,12 +258,13 @@ class Translator:
         source, lengths = pad(sources).to(device), torch.tensor([len(ids) for ids in sources], device=device)
         looking = attention or decoding.replace_unknown
         forced = prefixes if any(prefixes) else None
-        if decoding.sample:
-            return sample(self.model, source, lengths, decoding, copies=n, prefixes=forced, attention=looking)
-        if decoding.beam == 1:
-            found = greedy(self.model, source, lengths, decoding, prefixes=forced, attention=looking)
-            return [[hypothesis] for hypothesis in found]
-        return beam_search(self.model, source, lengths, decoding, n_best=n, prefixes=forced, attention=looking)
+        with torch.autocast(device.type, torch.bfloat16) if self._half_products else nullcontext():
+            if decoding.sample:
+                return sample(self.model, source, lengths, decoding, copies=n, prefixes=forced, attention=looking)
+            if decoding.beam == 1:
+                found = greedy(self.model, source, lengths, decoding, prefixes=forced, attention=looking)
+                return [[hypothesis] for hypothesis in found]
+            return beam_search(self.model, source, lengths, decoding, n_best=n, prefixes=forced, attention=looking)
 
     def _translation(
         self, sentence: str, read: Words, hypothesis: Hypothesis, decoding: Decoding, attention: bool
