@@ -243,7 +243,11 @@ class Cosine(Score):
 
 
 class Custom(Score):
-    """e = function(q, k), for any callable that takes (B, H, Tq, D) and (B, H, Tk, D) and gives (B, H, Tq, Tk)."""
+    """e = function(q, k), for any callable that takes (B, H, Tq, D) and (B, H, Tk, D) and gives (B, H, Tq, Tk).
+
+    `attend` calls it once, with all of q and k. A kernel asked for by name and the statistics of a large call may call
+    it with some rows, queries and keys at a time: then e[b, h, i, j] must depend on q[b, h, i] and k[b, h, j] alone.
+    """
 
     key = ("custom",)
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     )
     from regard.layers.hard import HardAttention
     from regard.layers.hierarchical import HierarchicalAttention
+    from regard.layers.linear import LinearAttention
+    from regard.layers.linear_sums import linear_attend
     from regard.layers.local import LocalAttention
     from regard.layers.memory import MemoryAttention
     from regard.layers.multihead import MultiHeadAttention
@@ -49,6 +51,8 @@ _HOMES = {
     "gates": ("Cbam", "CbamChannelGate", "CbamSpatialGate", "EfficientChannelAttention", "SqueezeExcitation"),
     "hard": ("HardAttention",),
     "hierarchical": ("HierarchicalAttention",),
+    "linear": ("LinearAttention",),
+    "linear_sums": ("linear_attend",),
     "local": ("LocalAttention",),
     "memory": ("MemoryAttention",),
     "multihead": ("MultiHeadAttention",),
@@ -91,6 +95,7 @@ __all__ = [
     "GlobalAttention",
     "HardAttention",
     "HierarchicalAttention",
+    "LinearAttention",
     "LocalAttention",
     "MaskedSelfAttention",
     "MemoryAttention",
@@ -110,6 +115,7 @@ __all__ = [
     "T5Relative",
     "TemporalAttention",
     "doubly_stochastic",
+    "linear_attend",
     "torch_masks",
 ]
 

@@ -28,8 +28,8 @@ from regard.equation.reference import Attended
 from regard.equation.scores import Dot
 from regard.layers.hidden import blank, harmless, hides_whole_positions, unread
 from regard.layers.positions import Positions
-from regard.layers.source import Memory, check_kind, checked_lengths, refuse_with_memory
-from regard.layers.stacked import Stacked
+from regard.layers.projected import Projected
+from regard.layers.source import Memory, checked_lengths, refuse_with_memory
 
 _DOT = Dot()
 
@@ -44,7 +44,7 @@ class _Asked(NamedTuple):
     beyond: Tensor | None
 
 
-class MultiHeadAttention(nn.Module):
+class MultiHeadAttention(Projected):
     """Attention of several heads, each with its own projections, their contexts side by side through one more.
 
         head_i = softmax(Q W_i^Q (K W_i^K)ᵀ / √D + bias) V W_i^V,   y = Concat(head_1, ..., head_h) W^O
@@ -89,27 +89,20 @@ class MultiHeadAttention(nn.Module):
         positions: Positions | None = None,
         dropout: float = 0.0,
     ):
-        super().__init__()
-        key_heads = heads if key_heads is None else key_heads
-        _check_sizes(features, heads, key_heads, head_features)
+        super().__init__(
+            features,
+            heads,
+            key_heads=key_heads,
+            key=key,
+            value=value,
+            head_features=head_features,
+            value_head_features=value_head_features,
+            bias=bias,
+            output=output,
+        )
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout: expected a probability, 0 or more and below 1, got {dropout}")
-        key = features if key is None else key
-        value = key if value is None else value
-        width = features // heads if head_features is None else head_features
-        value_width = width if value_head_features is None else value_head_features
-        self.heads, self.key_heads, self.width, self.value_width = heads, key_heads, width, value_width
-        self.features, self.key_features, self.value_features, self.dropout = features, key, value, dropout
-        widths = heads * width, key_heads * width, key_heads * value_width
-        self.joint = Stacked(features, widths, bias) if features == key == value else None
-        if self.joint is None:
-            self.query, self.key, self.value = (
-                Stacked(have, [out], bias) for have, out in zip((features, key, value), widths, strict=True)
-            )
-        self.output = nn.Linear(heads * value_width, features, bias=bias) if output else None
-        if self.output is not None and bias:
-            nn.init.zeros_(self.output.bias)
-        self.positions = positions
+        self.dropout, self.positions = dropout, positions
 
     @classmethod
     def from_torch(cls, module: nn.MultiheadAttention) -> Self:
@@ -312,8 +305,7 @@ class MultiHeadAttention(nn.Module):
         k = memory.keys.k
         if k.shape[0] != query.shape[0]:
             raise ValueError(f"memory: expected {query.shape[0]} batch rows, as query has, got {k.shape[0]}")
-        (q,) = self.joint(query, 0, 1) if self.joint is not None else self.query(query)
-        q = _heads(q, self.heads, self.width)
+        q = self._asks(query)
         if self.positions is not None:
             q = self.positions.turn(q, k.shape[2] - q.shape[2])
         return _Asked(q, memory.keys, memory.values, parts, None)
@@ -321,11 +313,7 @@ class MultiHeadAttention(nn.Module):
     def _aim_at_itself(self, x: Tensor, lengths: Tensor | None, values: Tensor | None, parts: dict) -> _Asked:
         if values is not None:
             raise ValueError("values: they belong to a memory, and none was given; without one the query is all three")
-        if self.features != self.key_features or self.features != self.value_features:
-            raise ValueError(
-                f"memory: this layer's keys have {self.key_features} and values {self.value_features} features, so the "
-                f"query of {self.features} cannot be its own memory; give one"
-            )
+        self._check_one_width()
         mask, beyond = parts["mask"], None
         if mask is not None and hides_whole_positions(mask, x.shape[1], x.shape[1]) and not harmless(x):
             blind, unseen = unread(mask, self.heads, x.shape[0], x.shape[1], x.shape[1], x.device)
@@ -364,59 +352,11 @@ class MultiHeadAttention(nn.Module):
         blind, unseen = unread(mask, self.heads, *sizes, query.device)
         return blank(query, blind), *_blanked(unseen, memory, values)
 
-    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values (B, heads, T, .) of one sequence."""
-        if self.joint is None:
-            raise ValueError(
-                f"x: keys have {self.key_features} features and values {self.value_features}; give a memory"
-            )
-        q, k, v = self.joint(x)
-        return (
-            _heads(q, self.heads, self.width),
-            _heads(k, self.key_heads, self.width),
-            _heads(v, self.key_heads, self.value_width),
-        )
-
-    def _answers(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values (B, key heads, T, .)."""
-        if self.joint is None:
-            (k,), (v,) = self.key(keys), self.value(values)
-        elif keys is values:
-            k, v = self.joint(keys, 1, 3)
-        else:
-            (k,), (v,) = self.joint(keys, 1, 2), self.joint(values, 2, 3)
-        return _heads(k, self.key_heads, self.width), _heads(v, self.key_heads, self.value_width)
-
-    def _check(self, name: str, x: Tensor, features: int) -> None:
-        if not isinstance(x, Tensor) or x.dim() != 3 or x.shape[2] != features:
-            got = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else repr(x)
-            raise ValueError(f"{name}: expected (batch, time, {features} features), got {got}")
-        check_kind(name, x, (self.query if self.joint is None else self.joint).weight)
-
     def _turned(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         return (q, k) if self.positions is None else (self.positions.turn(q, 0), self.positions.turn(k, 0))
-
-    def _join(self, context: Tensor, beyond: Tensor | None) -> Tensor:
-        """Heads' contexts (B, H, T, .) side by side, through W^O, with 0 at padding."""
-        y = context.transpose(1, 2).flatten(2)
-        if self.output is not None:
-            y = self.output(y)
-        return y if beyond is None else y.masked_fill(beyond[..., None], 0)
-
-
-def _heads(x: Tensor, heads: int, width: int) -> Tensor:
-    """(B, T, heads * width) as (B, heads, T, width)."""
-    return x.unflatten(-1, (heads, width)).transpose(1, 2)
 
 
 def _blanked(unread: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     """Both with zeros where nobody reads; still one tensor where they are one."""
     blanked = blank(keys, unread)
     return blanked, blanked if values is keys else blank(values, unread)
-
-
-def _check_sizes(features: int, heads: int, key_heads: int, head_features: int | None) -> None:
-    if heads < 1 or (head_features is None and features % heads):
-        raise ValueError(f"heads: expected a divisor of the {features} features, or head_features=, got {heads}")
-    if key_heads < 1 or heads % key_heads:
-        raise ValueError(f"key_heads: expected a divisor of the {heads} heads, got {key_heads}")

@@ -18,6 +18,8 @@ class Normaliser(Protocol):
     """With its parameters, if any: part of the plan's key.
 
     One that reads tensors (`Softmax` with a sink) has them in `tensors` as well, so that a plan knows of gradients.
+    One that draws has `draws = True` and takes its noise from `noise.py`: a kernel that computes in parts draws each
+    part's noise again for the gradient. Without it, the gradient would be that of another draw.
     """
 
     def weights(self, e: Tensor) -> Tensor:
