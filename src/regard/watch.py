@@ -25,8 +25,9 @@ from regard.attend import overheard
 from regard.integrations import torch_nn
 from regard.kernels.problem import Call
 from regard.observe.choosing import Layers, chooser, of_heads, picked
+from regard.observe.gradients import Context, awaits
 from regard.observe.listening import computed, listening
-from regard.observe.record import Look, Observe, Seen
+from regard.observe.record import Look, Observe, Products, Seen
 from regard.observe.running import Modules
 from regard.observe.statistics import statistics
 
@@ -42,6 +43,7 @@ def watch(
     distance: bool = False,
     map: int = 0,
     weights: bool = False,
+    gradient: bool = False,
     layers: Layers = None,
     heads: int | Sequence[int] | None = None,
 ) -> AbstractContextManager[Seen]:
@@ -59,6 +61,9 @@ def watch(
         distance: The mean distance to what was read, Σ α_i |i − the query's position|, in positions.
         map: Pool the matrix into at most so many cells along each axis; 0 for no map.
         weights: Keep the matrices themselves: B · H · Tq · Tk numbers a call.
+        gradient: Gradient × attention, what each weight did to a loss (`Products`), with as many of its largest and
+            such a map as of the weights. It is there once the loss has come back (`loss.backward()`, within the `with`
+            or after it), and is the last loss's; dropout is left out of it.
         layers: Which modules: a path in the model or a glob, with all inside it; a number, of the layer (−1 the last);
             several of these; or a test of paths. None: all.
         heads: Which heads of each; None: all.
@@ -75,6 +80,7 @@ def watch(
         inside = ": watch its .model" if isinstance(getattr(model, "model", None), nn.Module) else ""
         raise ValueError(f"model: expected a torch.nn.Module, got {type(model).__name__}{inside}")
     request = Observe(topk=topk, entropy=entropy, mass=mass, distance=distance, map=map, weights=weights)
+    request = replace(request, gradient=gradient)
     of = None if heads is None else (heads,) if isinstance(heads, int) else tuple(heads)
     return _Watch(model, request, layers, of)
 
@@ -126,7 +132,7 @@ class _Watch:
             return False
         return True
 
-    def heard(self, call: Call, module: nn.Module | None, cross: bool | None) -> None:
+    def heard(self, call: Call, module: nn.Module | None, cross: bool | None, context: Context | None) -> None:
         """See `Listener.heard`."""
         if module not in self.modules.paths:
             module = None
@@ -136,17 +142,30 @@ class _Watch:
             running = self.modules.enter(module)
         running.looked += 1
         name = self._name(running.path) + (f"#{running.looked}" if running.looked > 1 else "")
-        to_pick = None
-        if self.heads is not None:
-            call, to_pick = of_heads(call, self.heads)
+        cut, to_pick = (call, None) if self.heads is None else of_heads(call, self.heads)
         try:
-            observed = picked(statistics(call, self.request), to_pick)
+            observed = picked(statistics(cut, replace(self.request, gradient=False)), to_pick)
         except Exception as error:  # the model's call must not fail because somebody looks
             self.seen.unread[name] = f"{type(error).__name__}: {error}"
             return
         if cross is None:
             self.crossing.setdefault(name, []).append(len(self.seen.looks))
         self.seen.looks.append(Look(name, running.call, observed, bool(cross), self.heads))
+        if self.request.gradient:
+            self._await_gradient(call, context, name)
+
+    def _await_gradient(self, call: Call, context: Context | None, name: str) -> None:
+        """Once a loss has come back, the last look has gradient × attention too."""
+        seen, place = self.seen, len(self.seen.looks) - 1  # not the watch: it would keep the model alive
+
+        def take(products: Products) -> None:
+            look = seen.looks[place]
+            seen.looks[place] = replace(look, observed=replace(look.observed, gradient=products))
+
+        def fail(why: str) -> None:
+            seen.unread[name] = f"its gradient: {why}"
+
+        awaits(call, context, self.request, self.heads, take, fail)
 
     def missed(self, module: nn.Module | str | None, why: str) -> None:
         """See `Listener.missed`."""

@@ -1,4 +1,4 @@
-"""Watched calls of `scaled_dot_product_attention`: the weights are those of the equation in torch's own documentation."""
+"""Watched calls of `scaled_dot_product_attention`: the weights are those of the equation in torch's documentation."""
 
 from __future__ import annotations
 

@@ -82,6 +82,42 @@ def test_weights_are_those_of_the_eager_form_and_outputs_stay_to_the_bit(name: s
             torch.testing.assert_close(ours * real, theirs * real, atol=TOLERANCE, rtol=0)
 
 
+@families
+@pytest.mark.parametrize("attention", ["eager", "sdpa", "regard"])
+def test_gradient_times_attention_is_autograds_on_the_weights_of_the_eager_form(name: str, attention: str) -> None:
+    family = FAMILIES[name]
+    if attention == "sdpa" and name in ("gemma2", "gpt_oss"):
+        pytest.skip("transformers' sdpa has no soft caps and no sinks")
+    inputs = family.inputs()
+    with registered():
+        must_be_through_the_interface(family)
+        truth = eager_products(family, inputs)
+        model = family.make(attention)
+        with watch(model, gradient=True, weights=True, map=32) as seen:
+            model(**inputs)[0].sin().sum().backward()
+    assert not seen.unread
+    assert len(seen) == len(truth) == (6 if family.kind == "seq2seq" else 2)
+    for look in seen:
+        of_pairs, weights = look.observed.gradient, look.observed.weights
+        assert of_pairs is not None
+        assert of_pairs.map is not None
+        assert weights is not None
+        expected = next(x for w, x in truth if w.shape == weights.shape and torch.allclose(w, weights, atol=TOLERANCE))
+        found = of_pairs.map.mean.where(of_pairs.map.mean.isfinite(), 0)  # a cell for each pair, NaN where it is hidden
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+def eager_products(family: Family, inputs: dict[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """Weights, and weights times their gradients, of every layer of the model's own eager form."""
+    out = family.make("eager", output_attentions=True)(**inputs)
+    kinds = ("encoder_attentions", "decoder_attentions", "cross_attentions", "attentions")
+    weights = [layer for kind in kinds for layer in getattr(out, kind, None) or ()]
+    for layer in weights:
+        layer.retain_grad()
+    out[0].sin().sum().backward()
+    return [(layer.detach(), layer.detach() * layer.grad) for layer in weights if layer.grad is not None]
+
+
 def queries_that_are_there(inputs: dict[str, Tensor], weights: Tensor) -> Tensor:
     """(B, 1, Tq, 1): 0 for queries that are padding."""
     there = inputs.get("attention_mask")

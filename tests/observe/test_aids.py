@@ -84,6 +84,23 @@ def test_an_ablation_curve_of_a_sum_is_its_sorted_partial_sums() -> None:
     assert again == curve
 
 
+def test_a_difference_keeps_what_either_may_see_and_takes_gradients() -> None:
+    torch.manual_seed(0)
+    q, k = torch.randn(1, 2, 4, 4), torch.randn(1, 2, 4, 4)
+    request = Observe(weights=True, gradient=True, topk=1, map=2)
+    a = observe(q, k, k, request, mask=causal(), context_gradient=q)
+    b = observe(q, k, k, request, mask=padding([2]), context_gradient=q)
+    got = difference(a, b)
+    later = torch.ones(4, 4, dtype=torch.bool).triu(1)
+    later[:, :2] = False
+    assert (got.allowed == ~later).all()
+    torch.testing.assert_close(got.weights, b.weights - a.weights)
+    torch.testing.assert_close(got.gradient.queries, b.gradient.queries - a.gradient.queries)
+    torch.testing.assert_close(got.gradient.keys, b.gradient.keys - a.gradient.keys)
+    assert got.gradient.topk is None
+    assert got.gradient.map.mean.shape == (1, 2, 2, 2)
+
+
 def test_a_difference_is_taken_number_by_number_of_what_both_have() -> None:
     torch.manual_seed(0)
     q, k = torch.randn(2, 2, 6, 4), torch.randn(2, 2, 6, 4)
@@ -96,5 +113,6 @@ def test_a_difference_is_taken_number_by_number_of_what_both_have() -> None:
     assert got.map.mean[0].isnan().all()
     assert got.topk is None
     assert got.distance is None
+    assert difference(a, a).gradient is None
     with pytest.raises(ValueError, match="two observations of one size"):
         difference(a, observe(q[:, :, :3], k, k, mask=causal()))

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import torch
-import transformers as hf
 from torch import Tensor, nn
+
+hf = pytest.importorskip("transformers")  # whoever imports these models is skipped without it
 
 SMALL = {"hidden_size": 32, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 4}
 GROUPED = {**SMALL, "num_key_value_heads": 2, "head_dim": 8}

@@ -20,6 +20,7 @@ from regard.equation.masks import causal, dense
 from regard.equation.precision import autocast
 from regard.equation.rules import Grid
 from regard.equation.scores import Dot
+from regard.observe.gradients import Context
 from regard.observe.listening import claimed, no_numbers, report, unread, wanted
 
 
@@ -28,7 +29,7 @@ def told(function: Callable[..., Tensor], arguments: tuple[Any, ...], named: Map
     with claimed():
         result = function(*arguments, **named)
     if wanted():
-        tell(*arguments, **named)
+        tell(*arguments, **named, context=Context(result))
     return result
 
 
@@ -39,9 +40,13 @@ def tell(
     *others: Any,
     module: nn.Module | None = None,
     cross: bool | None = None,
+    context: Context | None = None,
     **named: Any,
 ) -> None:
-    """Report a call with these arguments, or say why it cannot be read; `module`, `cross` as in `listening.report`."""
+    """Report a call with these arguments, or say why it cannot be read.
+
+    `module`, `cross` and `context` as in `listening.report`.
+    """
     if why := no_numbers(query):
         unread(why, module)
         return
@@ -56,7 +61,7 @@ def tell(
     except Exception as error:  # the model's call must not fail because somebody looks
         unread(f"{type(error).__name__}: {error}", module)
         return
-    report(**terms, module=module, cross=cross)
+    report(**terms, module=module, cross=cross, context=context)
 
 
 def in_our_terms(

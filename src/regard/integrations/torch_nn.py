@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack, _pop_mode, _push_mode
 
 from regard.integrations import sdpa
+from regard.observe.gradients import Context
 from regard.observe.listening import claimed, wanted
 from regard.observe.running import is_wrapped
 
@@ -131,6 +132,7 @@ class _Inner:
     def __init__(self, *arguments: Any, **named: Any) -> None:
         self.outer = arguments, named
         self.arguments: tuple[Any, ...] = ()
+        self.context: Context | None = None
         # Which module it is, its weight tells: a hook would make torch's encoder leave its fast path, in all threads.
         weight = id(arguments[11])
         self.module = next((ear.modules[weight] for ear in _local.ears if weight in ear.modules), None)
@@ -140,7 +142,9 @@ class _Inner:
 
         def listen(*inner: Any) -> Tensor:
             self.arguments = inner
-            return F.scaled_dot_product_attention(*inner)
+            result = F.scaled_dot_product_attention(*inner)
+            self.context = Context(result)
+            return result
 
         arguments, named = self.outer
         with claimed():
@@ -161,7 +165,7 @@ class _Inner:
     def tell(self) -> None:
         """Report it."""
         query, key = self.outer[0][:2]
-        sdpa.tell(*self.arguments, module=self.module, cross=query is not key)
+        sdpa.tell(*self.arguments, module=self.module, cross=query is not key, context=self.context)
 
 
 class _Heard(Exception):

@@ -3,6 +3,9 @@
 Weights say where information was read in one layer and head. Rollout follows it through the layers; norms tell how much
 there was to read; zeroing a token's value tells what was lost without it; an ablation curve tells whether what is
 called important is, more than what chance picks. None of them averages heads but rollout, whose definition it is.
+
+Gradient × attention, what each weight did to a loss, is an aid too; as it is read off the calls themselves, a watch
+takes it: `regard.watch(model, gradient=True)`, `gradients.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from regard.observe.record import Map, Observed
+from regard.observe.record import Map, Observed, Products
 
 
 def rollout(
@@ -173,7 +176,8 @@ def difference(first: Observed, second: Observed) -> Observed:
     """What `second` has more of than `first`, number by number: of two models, or of two inputs of one length.
 
     Each statistic that both have, the second's less the first's; 0 where both are -inf (a log-sum-exp of nothing), NaN
-    in cells that allow no pair. The largest weights, whose positions differ, are left out.
+    in cells that allow no pair. The largest weights, whose positions differ, are left out. As differences fall below 0
+    they are no weights, and a report does not show them.
 
     Raises:
         ValueError: Observations of different sizes, or of which different queries, keys or cells were asked.
@@ -190,6 +194,8 @@ def difference(first: Observed, second: Observed) -> Observed:
         rows=_less(first.rows, second.rows),
         columns=_less(first.columns, second.columns),
         weights=_less(first.weights, second.weights),
+        allowed=None if first.allowed is None or second.allowed is None else first.allowed | second.allowed,
+        gradient=_products_less(first.gradient, second.gradient),
     )
 
 
@@ -207,3 +213,10 @@ def _map_less(first: Map | None, second: Map | None) -> Map | None:
         return None
     mean, largest = _less(first.mean, second.mean), _less(first.largest, second.largest)
     return Map(mean, largest, first.cell_rows, first.cell_columns)
+
+
+def _products_less(first: Products | None, second: Products | None) -> Products | None:
+    if first is None or second is None:
+        return None
+    queries, keys = _less(first.queries, second.queries), _less(first.keys, second.keys)
+    return Products(queries, keys, None, _map_less(first.map, second.map))

@@ -5,7 +5,7 @@ and is a context manager, `source(model)`, open as long as a watch is. In that t
 
     with claimed():                        # what this calls in its turn is not told again
         result = the_call_as_it_was()
-    report(q, k, v, mask=..., module=module)
+    report(q, k, v, mask=..., module=module, context=Context(result))
 
 It changes nothing of the call, not even where random numbers stand. A *listener* is one watch: `listening(listener)`
 makes it hear, in this thread, what is reported. Several may listen; each knows by `module` whether a call is its own.
@@ -27,8 +27,10 @@ from regard.equation.biases import Bias
 from regard.equation.mask import Mask
 from regard.equation.normalisers import Gumbel, Normaliser, Sample
 from regard.equation.prepare import Keys
+from regard.equation.reference import Attended
 from regard.equation.scores import Score
 from regard.kernels.problem import Call
+from regard.observe.gradients import Context
 from regard.observe.running import asking
 
 
@@ -38,8 +40,8 @@ class Listener(Protocol):
     def wants(self, module: nn.Module | None) -> bool:
         """Whether a call of this module (None: of the innermost module that runs) is one it was asked to watch."""
 
-    def heard(self, call: Call, module: nn.Module | None, cross: bool | None) -> None:
-        """Take what was asked for from a call."""
+    def heard(self, call: Call, module: nn.Module | None, cross: bool | None, context: Context | None) -> None:
+        """Take what was asked for from a call; its context, if it is at hand, leads to its gradient."""
 
     def missed(self, module: nn.Module | str | None, why: str) -> None:
         """Note that a call could not be read."""
@@ -97,17 +99,20 @@ def report(
     after: Bias | Tensor | None = None,
     module: nn.Module | None = None,
     cross: bool | None = None,
+    context: Context | None = None,
 ) -> None:
     """Tell whoever listens in this thread of a call, in the terms of `attend` (dropout is of no concern).
 
     `module` is the one that attends; None stands for the innermost that runs. `cross` says whether queries and keys
-    are positions of two different sequences; None: not known.
+    are positions of two different sequences; None: not known. `context` is what the model got.
     """
     if wanted(module):
-        tell(call(q, k, v, score, mask, bias, normalise, after, 0.0, False), module, cross)
+        tell(call(q, k, v, score, mask, bias, normalise, after, 0.0, False), module, cross, context)
 
 
-def tell(call: Call, module: nn.Module | None = None, cross: bool | None = None) -> None:
+def tell(
+    call: Call, module: nn.Module | None = None, cross: bool | None = None, context: Context | None = None
+) -> None:
     """`report`, of a call that is at hand as one."""
     if not wanted(module):
         return
@@ -117,7 +122,7 @@ def tell(call: Call, module: nn.Module | None = None, cross: bool | None = None)
     with claimed(), _aside():
         for listener in _local.listeners:
             if listener.wants(module):
-                listener.heard(call, module, cross)
+                listener.heard(call, module, cross, context)
 
 
 def no_numbers(q: Tensor) -> str | None:
@@ -159,13 +164,14 @@ def computed(call: Call, compute: Callable[[Call], Any]) -> Any:
     with claimed():
         result = compute(call)
     module = asking()
+    context = Context(result.context if isinstance(result, Attended) else result)
     if generator is None or before is None or not wanted(module):
-        tell(call, module)
+        tell(call, module, context=context)
         return result
     after = generator.get_state()
     generator.set_state(before)  # what is looked at is the draw that was made, and not another one
     try:
-        tell(call, module)
+        tell(call, module, context=context)
     finally:
         generator.set_state(after)
     return result

@@ -24,7 +24,7 @@ class Observe:
     topk: int = 0
     """How many of the largest weights of each query, with their positions."""
     entropy: bool = False
-    """−Σ_i α_i ln α_i of each query, in nats."""
+    """−Σ_i α_i ln α_i of each query, in nats; NaN where a factor after the normaliser makes a weight negative."""
     mass: bool = False
     """Σ over the queries of the weight each key got."""
     distance: bool = False
@@ -77,7 +77,7 @@ class Products:
     keys: Tensor
     """(B, H, Tk): Σ over the queries."""
     topk: TopK | None = None
-    """The largest products of each query, with `topk`."""
+    """The largest products of each query, with `topk`: most of all raises the loss what stands first."""
     map: Map | None = None
     """Mean and largest product of each cell, with `map`."""
 
@@ -107,6 +107,7 @@ class Observed:
     allowed: Tensor | None = None
     """With `weights`: which pairs may attend, bool, broadcasting to (B, H, Tq, Tk); None where all may."""
     gradient: Products | None = None
+    """Of a watched call, from the time that a loss has come back."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from regard.equation.masks import dense
 from regard.equation.rules import Part
 from regard.integrations.transformers.arguments import equation, hides
 from regard.integrations.transformers.attention import NAME
+from regard.observe.gradients import Context
 from regard.observe.listening import claimed, report, unread, wanted
 
 _lock = threading.Lock()
@@ -165,7 +166,8 @@ def _tell(
         except (ValueError, RuntimeError) as error:
             why = str(error)
     if why is None:
-        report(query, key, value, module=module, cross=_cross(module), **parts)
+        context = Context(result[0], heads_last=True)
+        report(query, key, value, module=module, cross=_cross(module), context=context, **parts)
     else:
         unread(why, module)
 
