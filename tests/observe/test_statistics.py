@@ -254,6 +254,8 @@ def check_map(got: Map | None, x: Tensor, allowed: Tensor, cells: int, tolerance
     down, across = -(-Tq // got.cell_rows), -(-Tk // got.cell_columns)
     assert got.mean.shape == got.largest.shape == (B, H, down, across)
     assert max(down, across) <= cells
+    seen, least = x * allowed, torch.where(allowed, x, -math.inf)
+    mean, largest = (x.new_zeros(B, H, down, across) for _ in range(2))
     for i in range(down):
         for j in range(across):
             cell = (
@@ -262,10 +264,10 @@ def check_map(got: Map | None, x: Tensor, allowed: Tensor, cells: int, tolerance
                 slice(j * got.cell_columns, (j + 1) * got.cell_columns),
             )
             count = allowed[cell].sum((-2, -1))
-            mean = (x * allowed)[cell].sum((-2, -1)) / count
-            largest = torch.where(allowed, x, -math.inf)[cell].amax((-2, -1)).masked_fill(count == 0, math.nan)
-            same(got.mean[..., i, j], mean, tolerance)
-            same(got.largest[..., i, j], largest, tolerance)
+            mean[..., i, j] = seen[cell].sum((-2, -1)) / count
+            largest[..., i, j] = least[cell].amax((-2, -1)).masked_fill(count == 0, math.nan)
+    same(got.mean, mean, tolerance)
+    same(got.largest, largest, tolerance)
 
 
 def check(got: Observed, request: Observe, t: Truth, tolerance: float = 1e-5) -> None:
@@ -461,6 +463,18 @@ def test_a_request_that_cannot_be_answered_says_so(request_: Observe, more: dict
     q = torch.randn(1, 1, 5, 4)
     with pytest.raises(ValueError, match=message):
         observe(q, q, q, request_, **more)
+
+
+def test_a_factor_below_zero_leaves_no_entropy_and_everything_else() -> None:
+    q, k, v = draw(Case(), torch.float64).q, draw(Case(), torch.float64).k, draw(Case(), torch.float64).v
+    factor = torch.ones(2, 4, 7, 7).double()
+    factor[:, :, 3, 2] = -2.0
+    got = observe(q, k, v, Observe(topk=1, entropy=True, mass=True, weights=True), after=factor)
+    expected = torch.softmax(plainly(q, k), -1) * factor
+    same(got.weights, expected, 1e-9)
+    same(got.mass, expected.sum(2), 1e-9)
+    same(got.topk.weights, expected.amax(-1, keepdim=True), 1e-9)
+    assert got.entropy.isnan().nonzero()[:, 2].unique().tolist() == [3]
 
 
 MEASURE = """

@@ -30,10 +30,15 @@ class Coded:
 
 
 def coded(weights: np.ndarray, exponent: float) -> Coded:
-    """Non-negative weights as uint8 levels of their own shape; NaN, a pair that is hidden, becomes 255."""
+    """Non-negative weights as uint8 levels of their own shape; NaN, a pair that is hidden, becomes 255.
+
+    Raises ValueError for a negative weight.
+    """
     weights = np.asarray(weights)
     hidden = np.isnan(weights)
     seen = np.where(hidden, 0.0, weights)
+    if (least := float(seen.min(initial=0.0))) < 0:
+        raise ValueError(f"a page shows weights of 0 and more, got {least:.3g}: draw differences with matplotlib")
     top = float(seen.max(initial=0.0)) or 1.0
     levels = np.rint(LEVELS * (seen / top) ** (1 / exponent)).astype(np.uint8)
     back = (top * (np.arange(LEVELS + 1) / LEVELS) ** exponent)[levels]
