@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 from looks import HOSTILE, SENTENCE, SOURCE, TARGET, encoder, hostile, long, observed, scores, sentence, translation
-from PIL import Image
 
 from regard.observe.record import Look, Seen
 from regard.observe.words import merge_pieces, shown, word_groups
@@ -33,7 +32,13 @@ PLOT = """() => { const box = document.getElementById("cursor").getBoundingClien
 def _missing(what: str) -> None:
     if os.environ.get("REGARD_REQUIRE_BROWSER"):
         pytest.fail(f"REGARD_REQUIRE_BROWSER is set and there is no {what}")
-    pytest.skip(f"no {what}")
+    pytest.skip(f"no {what}", allow_module_level=True)
+
+
+try:
+    from PIL import Image
+except ImportError:
+    _missing("Pillow, which reads the pictures")
 
 
 @pytest.fixture(scope="module")
