@@ -7,7 +7,7 @@ import torch
 
 from regard.attend import attend, attend_with_weights, explain, plan
 from regard.equation.biases import alibi
-from regard.equation.masks import causal, padding, window
+from regard.equation.masks import causal, dense, padding, window
 from regard.equation.scores import Additive, Dot
 from regard.kernels.plan import KERNELS, asked, kernel
 
@@ -109,3 +109,16 @@ def test_a_refusal_is_a_sentence_and_the_last_kernel_refuses_nothing() -> None:
         assert name in [known.name for known in KERNELS]
         assert all(" " in reason and reason[0].islower() for reason in reasons)
     assert KERNELS[-1].refusals(hard.problem) == []
+
+
+def test_a_mask_that_comes_again_is_looked_at_anew_once_it_was_written_to() -> None:
+    q, k, v = (torch.randn(1, 1, 4, 4) for _ in range(3))
+    k[0, 0, 3] = torch.nan
+    allowed = torch.ones(1, 1, 4, 4, dtype=torch.bool)
+    mask = dense(allowed)
+    with kernel("sdpa"):
+        for _ in range(3):
+            assert attend(q, k, v, mask=mask).isnan().all()  # everybody sees it
+        allowed[..., 3] = False
+        for _ in range(3):
+            assert attend(q, k, v, mask=mask).isfinite().all()

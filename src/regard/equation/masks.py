@@ -71,8 +71,10 @@ class _Padding(Mask):
     ) -> Tensor:
         if self.queries is not None:
             return super().dense(B, H, Tq, Tk, device, part)
-        keys, lengths = torch.arange(Tk, device=device)[part.keys], self.lengths[part.batch].to(device)
-        return keys < lengths[:, None, None, None]  # the same as at(), faster
+        keys, lengths = torch.arange(Tk, device=device), self.lengths
+        if part is not WHOLE:
+            keys, lengths = keys[part.keys], lengths[part.batch]
+        return keys < lengths.to(device)[:, None, None, None]  # the same as at(), faster
 
     def check(self, B: int, H: int, Tq: int, Tk: int) -> None:
         for name, tensor in zip(("lengths", "queries"), self.tensors, strict=False):

@@ -65,7 +65,7 @@ def is_harmless(*tensors: Tensor) -> bool:
 
 def hide_queries(allowed: Tensor, q: Tensor) -> Tensor:
     """Queries (B, H, Tq, .) made harmless in the rows that see no key; `allowed` as from `Mask.dense`."""
-    return _harmless(_any(allowed, 3), q)[0]
+    return _harmless(any_of(allowed, 3), q)[0]
 
 
 def _hide(allowed: Tensor, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -79,7 +79,7 @@ def _hide(allowed: Tensor, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Ten
 
 def hide_keys(allowed: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
     """Keys, values (B, Hk, Tk, .) made harmless in the rows that no query may see; `allowed` as from `Mask.dense`."""
-    seen = _any(allowed, 2)
+    seen = any_of(allowed, 2)
     key_heads = tensors[0].shape[1]
     if seen.shape[1] not in (1, key_heads):
         seen = seen.unflatten(1, (key_heads, -1)).any(2)
@@ -105,7 +105,7 @@ def _is_tame(x: Tensor) -> bool:
     return math.isfinite(norms.sum().item())
 
 
-def _any(allowed: Tensor, dim: int) -> Tensor:
+def any_of(allowed: Tensor, dim: int) -> Tensor:
     """allowed.any(dim, keepdim=True); as numbers it is a hundred times faster."""
     if allowed.shape[dim] == 1:
         return allowed

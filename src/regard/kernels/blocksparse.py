@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from regard.equation.mask import Corners, Mask
+from regard.equation.mask import Corners, Mask, Structure
 from regard.equation.reference import Attended
 from regard.kernels import strips
 from regard.kernels.asked import asked
@@ -23,6 +23,8 @@ from regard.kernels.strips import Blocks, Strip
 
 SIDE = 64
 """Queries and keys in a tile, where the mask has no blocks of its own: fewer would starve the matrix products."""
+UNKNOWN = 2**25
+"""Products of features a head below which a mask that tells nothing of itself is SDPA's."""
 MANY = 2**28
 """Pairs of queries and keys whose mask, as a tensor, would take memory by the gigabyte."""
 
@@ -44,6 +46,8 @@ class BlockSparse(Kernel):
         reasons = strips.doubts(problem)
         if not (needs_tensor(problem) or problem.after):
             reasons.append("SDPA hides as much without a mask")
+        elif problem.structure == Structure() and problem.Tq * problem.Tk * problem.D < UNKNOWN:
+            reasons.append("the mask does not say what it hides, and looking may cost more than it saves")
         return reasons
 
     def flops(self, problem: Problem) -> int:

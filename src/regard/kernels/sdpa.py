@@ -8,19 +8,23 @@ additive ones. On CPU its fused path wants Dv = D and contiguous features, so th
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from regard.equation.looking import may_look
+from regard.equation.mask import Mask
 from regard.equation.precision import no_autocast
-from regard.equation.prepare import ready
+from regard.equation.prepare import any_of, ready
 from regard.equation.scores import Dot
 from regard.kernels.kernel import Compute, Kernel
 from regard.kernels.problem import Call, Problem
 
 _NOTHING = nullcontext()
+FEW = 2**15
+"""Numbers of a context that are added up sooner than a part of them is picked out."""
 
 
 class Sdpa(Kernel):
@@ -66,6 +70,7 @@ class Sdpa(Kernel):
         masked, precise = needs_tensor(problem), torch.promote_types(problem.dtype, torch.float32)
         # Without gradient, hidden numbers that do harm show in the context: 0 * NaN, inf - inf; and with dropout,
         # computing again would draw again.
+        few = problem.B * problem.H * problem.Tq * problem.Dv < FEW
         shows = masked and not (problem.grad or problem.dropout) and may_look(problem.device)
 
         def bare(call: Call) -> Tensor:
@@ -78,8 +83,11 @@ class Sdpa(Kernel):
             allowed, added = tensors(call)
             if shows and allowed is not None:
                 context = once(call, None, added)
+                if _hides_nothing_whole(call.mask, allowed):
+                    return context
                 # A hidden key or query that is not tame spoils whole rows, a value the same feature of all rows.
-                if math.isfinite(context[..., 0].sum().item() + context[..., 0, :].sum().item()):
+                looked = (context,) if few else (context[..., 0], context[..., 0, :])
+                if all(math.isfinite(x.sum().item()) for x in looked):
                     return context
             return once(call, allowed, added)
 
@@ -125,6 +133,27 @@ def fused(problem: Problem) -> Callable[[Call, Tensor, Tensor, Tensor, Tensor | 
             return context if context.dtype == call.v.dtype else context.to(call.v.dtype)
 
     return compute
+
+
+_whole: WeakKeyDictionary[Mask, tuple[object, bool | None]] = WeakKeyDictionary()
+
+
+def _hides_nothing_whole(mask: Mask | None, allowed: Tensor) -> bool:
+    """Whether every query sees a key and every key is seen: then nothing hidden is there to do harm to all.
+
+    Found out when a mask comes a second time (in the next layer, say), for it takes as long as looking at the context.
+    """
+    if mask is None or any(tensor.is_inference() for tensor in mask.tensors):  # these do not count what is written
+        return False
+    now = (allowed.shape, *(tensor._version for tensor in mask.tensors))
+    before, found = _whole.get(mask, (None, None))
+    if before != now:
+        _whole[mask] = (now, None)
+        return False
+    if found is None:
+        found = all(bool(any_of(allowed, axis).all()) for axis in (2, 3))
+        _whole[mask] = (now, found)
+    return found
 
 
 def _causal_flag(problem: Problem) -> bool:
