@@ -47,9 +47,9 @@ def main() -> None:
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
     for name, points in found.items():
         axes.plot(*zip(*sorted(points), strict=True), marker="o", markersize=4, label=name)
-    axes.set(xscale="log", yscale="log", xlabel="T, positions", ylabel="seconds, two cores")
-    axes.xaxis.set_major_formatter(lambda T, _: f"{T / 1024:g}k" if T >= 1024 else f"{T:g}")
     axes.set_xscale("log", base=2)
+    axes.set(yscale="log", xlabel="T, positions", ylabel="seconds, two cores")
+    axes.xaxis.set_major_formatter(lambda T, _: f"{T / 1024:g}k" if T >= 1024 else f"{T:g}")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=8)
     for side in ("top", "right"):
