@@ -50,7 +50,7 @@ lint: $(VENV)/lint.stamp
 
 # Alone on the machine, one after another: figures into benchmarks/results, tables into docs/speed. NAMES="additive window"
 # for some of them.
-NAMES ?= attend_overhead additive window blocksparse entmax multihead observe watch report facts import_time
+NAMES ?= attend_overhead additive window blocksparse sparse_normalisers multihead observe watch report facts import_time
 bench: $(VENV)/bench.stamp
 	@for name in $(NAMES); do echo "== $$name =="; \
 	  $(BIN)/python benchmarks/$$name.py --out benchmarks/results/$$name.json --table docs/speed/$$name.md || exit 1; done

@@ -28,7 +28,7 @@ def series() -> Series:
     found: Series = {}
     if figures := read("window"):
         found["window (128, 128), 4 heads of 64, both passes"] = [(r["T"], r["seconds"]) for r in figures["growth"]]
-    if figures := read("entmax"):
+    if figures := read("sparse_normalisers"):
         found["entmax 1.5, 8 heads of 64, both passes"] = [(r["T"], r["seconds"]) for r in figures["growth"]]
     if figures := read("additive"):
         found["additive, hidden 128, both passes"] = [(T, ms / 1e3) for T, ms in figures["growth_ms"]]

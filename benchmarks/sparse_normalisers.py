@@ -1,6 +1,6 @@
 """Attention by 1.5-entmax, forward and backward: ours, in blocks, beside the package `entmax` on dense scores.
 
-    python benchmarks/entmax.py [--out FILE.json] [--table FILE.md] [--rounds N]
+    python benchmarks/sparse_normalisers.py [--out FILE.json] [--table FILE.md] [--rounds N]
 
 The case: T 2048, 1 row, 8 heads of 64, float32. The peer computes the scores as a matrix, the package's `entmax15` of
 it (exact, by sorting, as it is by default), and the product with the values. Both run in this process, in turns;
@@ -171,7 +171,6 @@ def main() -> None:
     parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.manual_seed(0)
-    del sys.path[0]  # this folder, where the peer's name is this file's
     if arguments.peak:
         print(peak_here(arguments.peak[0], int(arguments.peak[1])))
         return
