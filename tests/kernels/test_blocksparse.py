@@ -134,9 +134,9 @@ def test_the_cut_is_made_once_for_a_mask_and_again_when_its_numbers_change(monke
 
 
 def test_masks_with_few_empty_tiles_go_to_sdpa_unless_it_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    q, k, v = (torch.randn(1, 1, 512, 64) for _ in range(3))
-    sparse, full = (dense(torch.rand(512, 512) < share) for share in (0.5, 1.1))
-    sparse = sparse & documents(torch.arange(512) // 64)
+    q, k, v = (torch.randn(1, 1, 1024, 64) for _ in range(3))
+    sparse, full = (dense(torch.rand(1024, 1024) < share) for share in (0.5, 1.1))
+    sparse = sparse & documents(torch.arange(1024) // 64)
     strips_taken = []
     plain = blocksparse.strips.attend
     monkeypatch.setattr(blocksparse.strips, "attend", lambda *a, **b: strips_taken.append(a) or plain(*a, **b))
