@@ -8,6 +8,7 @@ Tests of error messages and of `torch.compile` are marked `plain` and sit that r
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -33,6 +34,9 @@ ROOT = Path(__file__).resolve().parent.parent
 settings.register_profile("regard", deadline=None, derandomize=True)
 settings.load_profile("regard")
 torch.set_num_threads(1)
+# Run in the background of a shell, the tests would hand on to their processes that Ctrl-C is to be ignored.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
