@@ -429,7 +429,7 @@ def _loops() -> ModuleType:
     """The compiled loops, told how many threads PyTorch computes with."""
     from regard.kernels import additive_loops
 
-    additive_loops.use_threads(torch.get_num_threads())
+    additive_loops.use_threads()
     return additive_loops
 
 

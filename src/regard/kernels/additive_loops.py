@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numba import config, njit, prange, set_num_threads
+from numba import njit, prange
 
 from regard.kernels.lanes import (
     LANES,
@@ -38,10 +38,7 @@ from regard.kernels.lanes import (
     where_above,
     within,
 )
-
-settings: Any = config  # a module that makes its names when it runs
-if settings.THREADING_LAYER == "default":  # the one that PyTorch uses too, and that takes concurrent calls
-    settings.THREADING_LAYER = "omp"
+from regard.machine.threads import use_threads as use_threads
 
 Array = np.ndarray
 Number = Any  # a float32, in numba's hands
@@ -59,11 +56,6 @@ _VANISHED = np.float32(-87)  # e to this is 0 beside 1
 _ZERO, _HALF, _ONE, _TWO, _FOUR = (np.float32(x) for x in (0, 0.5, 1, 2, 4))
 _INFINITE = np.float32(np.inf)
 _part: Any = partial(njit, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-
-
-def use_threads(number: int) -> None:
-    """Compute with so many threads, or with as many as there are."""
-    set_num_threads(min(number, settings.NUMBA_NUM_THREADS))
 
 
 @njit(parallel=True, error_model="numpy", cache=True)

@@ -69,7 +69,7 @@ class _Sweep:
             -(-size // each) if request.map else 0 for size, each in zip(self.size[2:], self.cell, strict=True)
         )
         self.mean, self.largest = torch.empty(B, H, down, across), torch.empty(B, H, down, across)
-        self.threads = _loops().use_threads(torch.get_num_threads())
+        self.threads = _loops().use_threads()
         room = self.threads * self.q.shape[1] // self.heads * (self.mass.shape[2] + 3 * down * across)
         many = max(1, BUFFERS // max(room, self.k.shape[2] * self.k.shape[3]))
         for b in range(B):

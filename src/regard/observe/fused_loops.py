@@ -13,13 +13,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import config, njit, prange, set_num_threads, types
+from numba import njit, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-settings: Any = config  # a module that makes its names when it runs
-if settings.THREADING_LAYER == "default":  # the one that PyTorch uses too, and that takes concurrent calls
-    settings.THREADING_LAYER = "omp"
+from regard.machine.threads import use_threads as use_threads
 
 Array = np.ndarray
 Number = Any  # a float32, in numba's hands
@@ -178,13 +176,6 @@ def _pool(p: Array, factor: Number, sums: Array, largest: Array) -> None:
         w = p[j] * factor
         sums[j] += w
         largest[j] = w if w > largest[j] else largest[j]
-
-
-def use_threads(number: int) -> int:
-    """Compute with so many threads, or with as many as there are; says how many."""
-    number = min(number, settings.NUMBA_NUM_THREADS)
-    set_num_threads(number)
-    return number
 
 
 @njit(error_model="numpy", cache=True)

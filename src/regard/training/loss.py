@@ -78,7 +78,7 @@ def _by_loops(scores: Tensor, bias: Tensor, targets: Tensor, smoothing: float) -
     """`_by_rows` of bfloat16 scores, compiled; whatever the number of threads, the sums are the same."""
     loops = _loops()
     assert loops is not None
-    loops.use_threads(torch.get_num_threads())
+    loops.use_threads()
     d_bias = torch.zeros(BLOCKS, len(bias))
     halves = scores.detach().view(torch.uint16).numpy()
     found = loops.losses(halves, bias.detach().float().numpy(), targets.numpy(), PAD, smoothing, d_bias.numpy())

@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import config, njit, prange, set_num_threads, types
+from numba import njit, prange, types
 from numba.extending import intrinsic
 
-settings: Any = config  # a module that makes its names when it runs
-if settings.THREADING_LAYER == "default":  # the one that PyTorch uses too, and that takes concurrent calls
-    settings.THREADING_LAYER = "omp"
+from regard.machine.threads import use_threads as use_threads
 
 Array = np.ndarray
 Number = Any  # a float32, in numba's hands
@@ -107,8 +105,3 @@ def losses(halves: Array, bias: Array, targets: Array, padding: int, smoothing: 
             else:
                 found[i] = _row(halves[i], bias, targets[i], part, row, d_bias[block])
     return found
-
-
-def use_threads(number: int) -> None:
-    """Compute with so many threads, or with as many as there are."""
-    set_num_threads(min(number, settings.NUMBA_NUM_THREADS))
