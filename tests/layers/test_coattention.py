@@ -73,7 +73,7 @@ def case(name, swapped):
     width, of_other = (second, 4) if swapped else (4, second)
 
     def draw(batch, time):
-        return torch.randn(batch, time, width) / 2, lengths_of(batch, time), torch.randn(batch, 6, of_other) / 2
+        return torch.randn(batch, time, width), lengths_of(batch, time), torch.randn(batch, 6, of_other)
 
     def oracle(layer, drawn, lengths, other):
         return ORACLES[name](layer.layer, *arranged(drawn, lengths, other, swapped))

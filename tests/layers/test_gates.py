@@ -68,7 +68,7 @@ MAKERS = {
 
 test_what_must_hold = must_hold(
     {
-        name: Case(lambda make=make: OnARow(make()), draw, oracle, lengths=1, padded=(0,))
+        name: Case(lambda make=make: OnARow(make()), draw, oracle, lengths=1, padded=(0,), draws=16)
         for name, (make, oracle) in MAKERS.items()
     }
 )

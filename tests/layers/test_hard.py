@@ -51,13 +51,12 @@ NO_DIFFERENCES = {"has_the_gradients_of_finite_differences": "straight-through g
 
 test_what_must_hold = must_hold(
     {
-        "argmax": Case(HardAttention, draw, at_the_argmax, lengths=2, padded=(1,)),
-        "argmax of additive scores": Case(
-            lambda: HardAttention(AdditiveAttention(D, D, 4)), draw, at_the_argmax, lengths=2, padded=(1,)
-        ),
-        "straight-through": Case(
-            lambda: Training(HardAttention()), draw, straight_through, lengths=2, padded=(1,), without=NO_DIFFERENCES
-        ),
+        name: Case(make, draw, oracle, lengths=2, padded=(1,), without=without, draws=20)
+        for name, make, oracle, without in (
+            ("argmax", HardAttention, at_the_argmax, {}),
+            ("argmax of additive scores", lambda: HardAttention(AdditiveAttention(D, D, 4)), at_the_argmax, {}),
+            ("straight-through", lambda: Training(HardAttention()), straight_through, NO_DIFFERENCES),
+        )
     }
 )
 

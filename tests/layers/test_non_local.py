@@ -10,7 +10,7 @@ from regard.layers import NonLocalAttention
 
 
 def draw(batch, time):
-    return torch.randn(batch, time, 4) / 2, lengths_of(batch, time)
+    return torch.randn(batch, time, 4), lengths_of(batch, time)
 
 
 def plainly(layer, states, lengths):

@@ -24,7 +24,7 @@ def draw(batch, time):
 
 
 def draw_video(batch, time):
-    return torch.randn(batch, time, 3, 2, 2) / 2, lengths_of(batch, time)
+    return torch.randn(batch, time, 3, 2, 2), lengths_of(batch, time)
 
 
 def draw_asked(batch, time):

@@ -47,6 +47,9 @@ class Case:
     """What the layer gives where there is nothing to attend to: 0, or what an output bias makes of 0."""
     without: dict[str, str] = field(default_factory=dict)
     """Checks that make no sense here, by name, and why."""
+    draws: int = 2
+    """Of 16 rows, from which errors in low precision are judged: more where a gradient is a single number, or where
+    errors are rare and great (an argmax that falls otherwise)."""
 
     def layer(self, dtype: torch.dtype = torch.float64) -> nn.Module:
         torch.manual_seed(1)
@@ -175,30 +178,29 @@ def takes_strided_and_expanded_tensors(case: Case) -> None:
 def errs_little_in_low_precision(case: Case) -> None:
     """At most twice the plain computation's own error, root mean square over draws, outputs and gradients.
 
-    Plain is the oracle in the same format; without one, the layer on the reference kernel.
+    Plain is the layer on the reference kernel, and the oracle in the same format: the layer keeps to both.
     """
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         squares: dict[tuple[str, int], float] = {}
-        for seed in range(4):
+        for seed in range(case.draws):
             rounded = case.layer(dtype)
             exact = copy.deepcopy(rounded).double()  # the same numbers
-            given = case.arguments(2, 13, dtype, seed)
-            copies = [[as_leaf(x.detach().clone()) if floats(x) else x for x in given] for _ in range(2)]
+            given = case.arguments(16, 13, dtype, seed)  # of many rows: the worst of a few is chance
             truth = flat(results(exact, [as_leaf(x.detach().double()) if floats(x) else x for x in given]))
-            found = {"layer": flat(results(rounded, copies[0]))}
-            if case.oracle is None:
-                with kernel("reference"):
-                    found["plain"] = flat(results(rounded, copies[1]))
-            else:
-                found["plain"] = flat(results(lambda *x, of=rounded: case.oracle(of, *x), copies[1], rounded))
+            found = {"layer": flat(results(rounded, copied(given)))}
+            with kernel("reference"):
+                found["reference"] = flat(results(rounded, copied(given)))
+            if case.oracle is not None:
+                found["oracle"] = flat(results(lambda *x, of=rounded: case.oracle(of, *x), copied(given), rounded))
             for who, all_of_it in found.items():
                 for i, (a, b) in enumerate(zip(all_of_it, truth, strict=True)):
                     assert a.dtype == dtype
                     squares[who, i] = squares.get((who, i), 0.0) + rms(a.double() - b) ** 2
         for i in range(len(truth)):
             floor = torch.finfo(dtype).eps * rms(truth[i]) / 4
-            ours, plain = (math.sqrt(squares[who, i]) for who in ("layer", "plain"))
-            assert ours <= 2 * plain + floor, f"{dtype}, output or gradient {i}"
+            for plain in set(found) - {"layer"}:
+                ours, theirs = math.sqrt(squares["layer", i]), math.sqrt(squares[plain, i])
+                assert ours <= 2 * theirs + floor, f"{dtype}, output or gradient {i}, {ours / theirs:.2f} of {plain}"
 
 
 def works_under_autocast(case: Case) -> None:
@@ -280,6 +282,10 @@ def floats(x: object) -> bool:
 
 def as_leaf(x: Tensor) -> Tensor:
     return x.detach().requires_grad_()
+
+
+def copied(arguments: list) -> list:
+    return [as_leaf(x.detach().clone()) if floats(x) else x for x in arguments]
 
 
 def tensors(result: Any) -> tuple[Tensor, ...]:

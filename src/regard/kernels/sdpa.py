@@ -2,7 +2,8 @@
 
 What it is told apart from: causality is a flag only where every query has its own key (with fewer queries than keys
 SDPA aligns the first query with the first key, we the last with the last); other masks become bool tensors, biases
-additive ones. On CPU its fused path wants Dv = D and contiguous features, so those are padded and copied.
+additive ones. On CPU its fused path wants Dv = D and contiguous features, so those are padded and copied; and half
+formats that want gradients are mostly computed in float32, which there is both more exact and faster (`_in_float32`).
 """
 
 import math
@@ -25,6 +26,8 @@ from regard.kernels.problem import Call, Problem
 _NOTHING = nullcontext()
 FEW = 2**15
 """Numbers of a context that are added up sooner than a part of them is picked out."""
+LONG = 512
+"""Keys from which bfloat16 with gradients is faster than float32, where the processor multiplies matrices of it."""
 
 
 class Sdpa(Kernel):
@@ -109,13 +112,14 @@ class Sdpa(Kernel):
                 return alone(call, call.q, call.keys, call.v, added, causal)
             return alone(call, *ready(call.q, call.k, call.v, call.score, hidden), added, causal)
 
-        as_it_is = is_dot and problem.Dv == problem.D and not (problem.autocast or problem.Hk != problem.H)
+        alike = problem.Dv == problem.D and problem.Hk == problem.H and not problem.autocast
+        as_it_is = is_dot and alike and not _half_with_gradients(problem)
         return bare if as_it_is and not (masked or problem.bias) else general
 
 
 def fused(problem: Problem) -> Callable[[Call, Tensor, Tensor, Tensor, Tensor | None, bool], Tensor]:
     """SDPA on prepared queries, keys and values: alike in dtype, in features and in memory, as its fused path wants."""
-    grouped, autocast = problem.Hk != problem.H, problem.autocast
+    grouped, autocast, careful = problem.Hk != problem.H, problem.autocast, _half_with_gradients(problem)
 
     def compute(call: Call, q: Tensor, k: Tensor, v: Tensor, added: Tensor | None, causal: bool) -> Tensor:
         with no_autocast(q.device) if autocast else _NOTHING:
@@ -125,6 +129,8 @@ def fused(problem: Problem) -> Callable[[Call, Tensor, Tensor, Tensor, Tensor | 
                 q, k, v = (_padded(x, max(problem.D, problem.Dv)) for x in (q, k, v))
             q, k, v = _packed(q, k, v)
             scale = call.score.factor(problem.D)
+            if careful and _in_float32(problem, scale):
+                q, k, v = q.float(), k.float(), v.float()
             context = F.scaled_dot_product_attention(
                 q, k, v, added, call.dropout, causal, scale=scale, enable_gqa=grouped
             )
@@ -133,6 +139,21 @@ def fused(problem: Problem) -> Callable[[Call, Tensor, Tensor, Tensor, Tensor | 
             return context if context.dtype == call.v.dtype else context.to(call.v.dtype)
 
     return compute
+
+
+def _half_with_gradients(problem: Problem) -> bool:
+    return problem.grad and problem.device == "cpu" and problem.dtype in (torch.bfloat16, torch.float16)
+
+
+def _in_float32(problem: Problem, scale: float) -> bool:
+    """Whether half formats with gradients are computed in float32: unless that is slower, and SDPA is exact enough.
+
+    Its backward pass starts from the context rounded to the format. Where weights are peaked, as those of scores
+    without 1/√D are, gradients of queries and keys are differences of near equals, and err two to four times as much as
+    the reference's.
+    """
+    unscaled = scale * math.sqrt(problem.D) > 1.5
+    return unscaled or problem.dtype == torch.float16 or problem.Tk < LONG
 
 
 _whole: WeakKeyDictionary[Mask, tuple[object, bool | None]] = WeakKeyDictionary()
