@@ -16,8 +16,8 @@ import numpy as np
 from regard.observe.colours import ramp
 from regard.observe.figure import LINES, new_figure, word_fonts, word_labels
 from regard.observe.record import Seen
-from regard.observe.report.calls import Call, calls
-from regard.observe.report.pack import SINK, pooled
+from regard.observe.report.calls import SINK, Call, calls
+from regard.observe.report.pack import pooled
 from regard.observe.terminal import CAPTION
 from regard.observe.words import shown
 
@@ -60,7 +60,7 @@ def head(
     notes = [
         f"rows: queries · columns: keys · hatched: {'hidden by the mask' if kind != STRONGEST else 'not recorded'}"
     ]
-    sinks = _sinks(call, _place(call, number))
+    sinks = call.sinks(_place(call, number))
     if len(sinks):
         notes.append(f"attention sink (over {SINK:.0%} of the head's attention): {_named(sinks, keys)}")
         axes.plot(sinks, np.full(len(sinks), -0.5), "D", color="#7b2a83", markersize=5, clip_on=False, zorder=5)
@@ -151,8 +151,7 @@ def mass(seen: Seen, name: str, *, row: int = 0, title: str | None = None) -> Fi
     worded = len(keys) == call.keys <= WORDS_UP_TO
     width = min(max(6.0, call.keys * 0.22), 12.0) if worded else 9.0
     figure, axes = new_figure(width, 3.4, room_right=1.4)
-    total = np.maximum(call.mass.sum(-1, keepdims=True), 1e-30)
-    share = call.mass / total
+    share = call.share()
     pairs = max(1, -(-call.keys // 1500))
     for at, number in enumerate(call.heads):
         ink, mark = LINES[at % len(LINES)]
@@ -363,13 +362,6 @@ def _caption(axes: Axes, lines: Sequence[str]) -> None:
             line, (0.5, 0), (0, -10 - 12 * number), xycoords="axes fraction", textcoords="offset points",
             ha="center", va="top", fontsize=8, color=FAINT, parse_math=False, annotation_clip=False,
         )  # fmt: skip
-
-
-def _sinks(call: Call, head: int) -> np.ndarray:
-    if call.mass is None:
-        return np.zeros(0, int)
-    share = call.mass[head] / max(float(call.mass[head].sum()), 1e-30)
-    return np.flatnonzero(share > max(SINK, 3 / max(call.keys, 1)))
 
 
 def _named(keys: Sequence[int] | np.ndarray, words: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from torch import Tensor
 from regard.observe.record import Look, Observed, Seen
 
 TOPK = 8  # how many of the largest are named where whole matrices were kept
+SINK = 0.3  # of all a head's attention on one key (the threshold of Gu et al. 2025)
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,17 @@ class Call:
     entropy: np.ndarray | None = None
     mass: np.ndarray | None = None
     distance: np.ndarray | None = None
+
+    def share(self) -> np.ndarray:
+        """(H, Tk): of each head's whole attention, what each key got. Only where the mass was recorded."""
+        assert self.mass is not None
+        return self.mass / np.maximum(self.mass.sum(-1, keepdims=True), 1e-30)
+
+    def sinks(self, head: int) -> np.ndarray:
+        """The keys that take more than SINK of a head's attention, and more than thrice an even share."""
+        if self.mass is None or not self.keys:
+            return np.zeros(0, int)
+        return np.flatnonzero(self.share()[head] > max(SINK, 3 / self.keys))
 
 
 def calls(seen: Seen, row: int) -> list[Call]:

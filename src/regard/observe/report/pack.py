@@ -20,7 +20,6 @@ from regard.observe.report.codes import Coded, coded, planes, sixteen, written
 FINENESS = ((10**9, 8), (512, 8), (256, 8), (128, 8), (96, 8), (96, 5), (64, 5), (48, 4), (32, 3), (16, 2), (8, 1))
 """Cells along an axis, and strongest weights of each query; from the finest to what is always accepted."""
 THUMBNAIL = 32
-SINK = 0.3  # of all a head's attention on one key (the threshold of Gu et al. 2025)
 MATRIX, POOLED = 2, 4  # exponents of the levels
 
 
@@ -180,9 +179,8 @@ def _figures(call: Call, head: int) -> dict[str, Any]:
     if call.strongest is not None and call.strongest.size:
         said["strongest"] = float(call.strongest[head].max(-1).mean())
     if call.mass is not None and call.keys:
-        share = call.mass[head] / max(float(call.mass[head].sum()), 1e-30)
-        said["sink"] = float(share.max())
-        said["sinks"] = [int(key) for key in np.flatnonzero(share > max(SINK, 3 / call.keys))]
+        said["sink"] = float(call.share()[head].max())
+        said["sinks"] = call.sinks(head).tolist()
     return said
 
 
