@@ -3,6 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from cases import Case, must_hold
+from grids import lengths_of, softmax_within
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
 from regard.models.han import HAN, padded
 
@@ -24,9 +28,16 @@ def pooled(level, h):
     return alpha @ h, alpha
 
 
+def torchs(encoder):
+    """`torch.nn.GRU` with the same parameters: not copies, so that gradients reach them."""
+    hidden, features = encoder.weight_hh_l0.shape[1], encoder.weight_ih_l0.shape[1]
+    rnn = nn.GRU(features, hidden, bidirectional=True, batch_first=True)
+    return lambda x: torch.func.functional_call(rnn, dict(encoder.named_parameters()), (x,))
+
+
 def alone(model, document):
-    """One document, sentence by sentence, through `torch.nn.GRU` without packing."""
-    words, sentences = (encoder.rnn for encoder in model.attention.encoders)
+    """One document, sentence by sentence, through `torch.nn.GRU`."""
+    words, sentences = map(torchs, model.attention.encoders)
     of_words, of_sentences = model.attention.levels
     parts, looked = [], []
     for sentence in document:
@@ -38,6 +49,42 @@ def alone(model, document):
         return model.out.bias, None, []
     vector, alpha = pooled(of_sentences, sentences(torch.stack(parts)[None])[0][0])
     return model.out(vector), alpha, looked
+
+
+def draw(batch, time):
+    documents, words = torch.randint(1, 5, (batch, time, 3)), torch.randint(0, 4, (batch, time))
+    if time:
+        words[:, 0] += words[:, 0] == 0  # something to read, unless a check says otherwise
+    return documents, lengths_of(batch, time), words
+
+
+def packed(model, documents, sentences, words):
+    """All documents at once, by packed sequences; what is empty is taken out before."""
+
+    def summed_up(level, x, lengths):
+        encoder, pool = model.attention.encoders[level], model.attention.levels[level]
+        ahead = pack_padded_sequence(x, lengths.clamp(min=1), batch_first=True, enforce_sorted=False)
+        h, _ = pad_packed_sequence(torchs(encoder)(ahead)[0], batch_first=True, total_length=x.shape[1])
+        alpha = softmax_within(torch.tanh(pool.key(h)) @ pool.u, torch.arange(x.shape[1]) < lengths[:, None])
+        return (alpha[:, None] @ h)[:, 0]
+
+    vectors = summed_up(0, model.embedding(documents).flatten(0, 1), words.flatten()).unflatten(0, words.shape)
+    there = (torch.arange(words.shape[1]) < sentences[:, None]) & (words > 0)
+    rows = pad_sequence([vector[kept] for vector, kept in zip(vectors, there, strict=True)], batch_first=True)
+    return model.out(summed_up(1, rows, there.sum(1)))
+
+
+test_what_must_hold = must_hold(
+    {
+        "han": Case(
+            lambda: HAN(5, 2, embedding=3, encoder=2, attention=2),
+            draw,
+            packed,
+            lengths=1,
+            nothing=lambda model: model.out.bias,
+        )
+    }
+)
 
 
 def test_it_is_a_loop_over_single_documents():

@@ -127,7 +127,7 @@ def gives_nothing_for_an_empty_row(case: Case) -> None:
         assert (out[0] == case.nothing(layer)).all()
     of_arguments = gradients[: len([x for x in arguments if floats(x)])]
     assert all((gradient[0] == 0).all() for gradient in of_arguments)
-    assert any((gradient[1] != 0).any() for gradient in of_arguments)
+    assert not of_arguments or any((gradient[1] != 0).any() for gradient in of_arguments)
 
 
 def never_reads_what_lies_beyond_the_lengths(case: Case) -> None:

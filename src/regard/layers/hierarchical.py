@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from regard.equation.looking import may_look
 from regard.equation.reference import Attended
 from regard.layers.padding import fits, hidden, within
 from regard.layers.pooling import AttentionPooling
@@ -128,14 +129,15 @@ class HierarchicalAttention(nn.Module):
 
 def _encoded(encoder: nn.Module, states: Tensor, counts: Tensor) -> Tensor:
     """What the encoder makes of (rows, time, features), given only what counts: rows without holes, none empty."""
-    lengths = counts.sum(-1)
+    rows, time, features = states.shape
+    if not rows * time:
+        width = encoder(states.new_zeros(1, 1, features), counts.new_ones(1, dtype=torch.long)).shape[-1]
+        return states.new_zeros(rows, time, width)
+    lengths = counts.sum(-1).clamp(min=1)  # of nothing one position of zeros is encoded, and nobody reads that
     order = torch.argsort(counts.to(torch.uint8), dim=-1, descending=True, stable=True)  # what counts moves ahead
-    there = lengths.nonzero()[:, 0]
-    ahead = torch.take_along_dim(states, order[..., None], 1)[there]
-    if not there.numel():
-        ahead, lengths = states.new_zeros(1, 1, states.shape[2]), lengths.new_ones(1)  # for the size of what comes out
-        width = encoder(ahead, lengths).shape[-1]
-        return states.new_zeros(*states.shape[:2], width)
-    encoded = encoder(ahead, lengths[there])
-    back = torch.take_along_dim(encoded, torch.argsort(order[there], dim=-1)[..., None], 1)
-    return encoded.new_zeros(*states.shape[:2], encoded.shape[-1]).index_copy(0, there, back)
+    ahead, back = torch.take_along_dim(states, order[..., None], 1), torch.argsort(order, dim=-1)[..., None]
+    if not may_look(states.device.type):
+        return torch.take_along_dim(encoder(ahead, lengths), back, 1)
+    there = counts.any(-1).index_fill(0, counts.new_zeros(1, dtype=torch.long), True).nonzero()[:, 0]
+    encoded = encoder(ahead[there], lengths[there])  # the others' work is saved
+    return torch.take_along_dim(encoded.new_zeros(rows, *encoded.shape[1:]).index_copy(0, there, encoded), back, 1)

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from regard.equation.precision import no_autocast
 from regard.layers.hierarchical import HierarchicalAttention, Summary
+from regard.layers.padding import hidden
 
 
 class HAN(nn.Module):
@@ -80,19 +81,35 @@ class HAN(nn.Module):
 
 
 class BidirectionalGRU(nn.Module):
-    """h_t = [GRU→(x)_t ; GRU←(x)_t], each row by itself: padding reaches neither direction."""
+    """h_t = [GRU→(x)_t ; GRU←(x)_t], each row by itself: padding reaches neither direction.
+
+    Parameters are named as `torch.nn.GRU`'s, whose numbers it gives; but that module cannot be compiled, nor can packed
+    sequences be exported. Here each row is turned round within its length, and no step hangs on what a length says.
+    """
 
     def __init__(self, features: int, hidden: int):
         super().__init__()
-        self.rnn = nn.GRU(features, hidden, bidirectional=True, batch_first=True)
+        for name, tensor in nn.GRU(features, hidden, bidirectional=True).named_parameters():
+            self.register_parameter(name, tensor)
 
     def forward(
         self, x: Float[Tensor, "rows time features"], lengths: Int[Tensor, " rows"]
     ) -> Float[Tensor, "rows time hidden"]:
-        """The states of rows of these lengths, all at least 1; 0 beyond them."""
-        packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        output, _ = self.rnn(packed)
-        return pad_packed_sequence(output, batch_first=True, total_length=x.shape[1])[0]
+        """The states of rows of these lengths; 0 beyond them."""
+        steps = torch.arange(x.shape[1], device=x.device)
+        there = steps < lengths[:, None]
+        turned = torch.where(there, lengths[:, None] - 1 - steps, steps)[..., None]
+        back = torch.take_along_dim(self._states(torch.take_along_dim(x, turned, 1), "_reverse"), turned, 1)
+        return hidden(torch.cat([self._states(x, ""), back], -1), there)
+
+    def _states(self, x: Tensor, direction: str) -> Tensor:
+        """Of one direction, from the left to the right."""
+        parts = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+        weights = [getattr(self, part + direction) for part in parts]
+        with no_autocast(x.device):
+            x = x.to(weights[0].dtype)
+            first = x.new_zeros(1, x.shape[0], weights[1].shape[1])
+            return torch.gru(x, first, weights, True, 1, 0.0, False, False, True)[0]
 
 
 def padded(documents: Sequence[Sequence[Sequence[int]]]) -> tuple[Tensor, Tensor, Tensor]:
