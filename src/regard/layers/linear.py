@@ -15,8 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from regard.equation.precision import no_autocast
-from regard.layers.hidden import blank
 from regard.layers.linear_sums import Sums, add_up, feature_map, linear_attend, linear_weights, read, seen_keys
+from regard.layers.padding import blank
 from regard.layers.projected import Projected
 from regard.layers.source import checked_lengths, refuse_with_memory
 

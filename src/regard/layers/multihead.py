@@ -26,7 +26,7 @@ from regard.equation.masks import as_mask, dense, padding
 from regard.equation.prepare import Keys
 from regard.equation.reference import Attended
 from regard.equation.scores import Dot
-from regard.layers.hidden import blank, harmless, hides_whole_positions, unread
+from regard.layers.padding import blank, harmless, hides_whole_positions, unread
 from regard.layers.positions import Positions
 from regard.layers.projected import Projected
 from regard.layers.source import Memory, checked_lengths, refuse_with_memory
