@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from regard.translator import load
     from regard.watch import watch
 
-_HOMES = {
+_HOMES = {  # of what is not in layers/, where each file says what it offers
     "regard.attend": ("attend", "attend_with_weights", "explain", "plan"),
     "regard.equation.biases": ("alibi", "gaussian", "relative"),
     "regard.equation.masks": ("blocks", "causal", "dense", "documents", "padding", "tokens", "window"),
@@ -57,27 +57,6 @@ _HOMES = {
     "regard.equation.reference": ("Attended",),
     "regard.equation.scores": ("Additive", "Cosine", "Dot", "General"),
     "regard.kernels.plan": ("kernel",),
-    "regard.layers": (
-        "AdditiveAttention",
-        "ChannelAttention",
-        "CoAttention",
-        "CrossAttention",
-        "DotAttention",
-        "GeneralAttention",
-        "GlobalAttention",
-        "HardAttention",
-        "HierarchicalAttention",
-        "LocalAttention",
-        "MaskedSelfAttention",
-        "MemoryAttention",
-        "MultiHeadAttention",
-        "ScaledDotProductAttention",
-        "SelfAttention",
-        "SoftAttention",
-        "SparseAttention",
-        "SpatialAttention",
-        "TemporalAttention",
-    ),
     "regard.models.han": ("HAN",),
     "regard.observe.record": ("Observe",),
     "regard.observe.statistics": ("observe",),
@@ -145,14 +124,16 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
+    home = _HOME.get(name, "regard.layers")
+    room = None if name.startswith("_") else import_module(home)
+    if room is None or (name not in _HOME and name not in room.__all__):
         raise AttributeError(f"module 'regard' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_HOME[name]), name)
+    value = globals()[name] = getattr(room, name)
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return sorted({*globals(), *__all__})
 
 
 class _Package(ModuleType):

@@ -1,131 +1,59 @@
-"""The mechanisms as layers: shapes are (batch, time, features). Names load when they are first used."""
+"""The mechanisms as layers: shapes are (batch, time, features). Names load when they are first used.
 
+What a file offers stands in its `__all__` and in no other list: a file with a new mechanism is found by itself.
+"""
+# ruff: noqa: F403, F405
+
+import re
 from importlib import import_module
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from regard.layers.additive import AdditiveAttention
-    from regard.layers.channel import ChannelAttention
-    from regard.layers.coattention import AlternatingCoAttention, CoAttention, ParallelCoAttention
-    from regard.layers.dot import DotAttention, GeneralAttention
-    from regard.layers.dual_stage import DualStageAttention
-    from regard.layers.gates import (
-        Cbam,
-        CbamChannelGate,
-        CbamSpatialGate,
-        EfficientChannelAttention,
-        SqueezeExcitation,
-    )
-    from regard.layers.hard import HardAttention
-    from regard.layers.hierarchical import HierarchicalAttention
-    from regard.layers.linear import LinearAttention
-    from regard.layers.linear_sums import linear_attend
-    from regard.layers.local import LocalAttention
-    from regard.layers.memory import MemoryAttention
-    from regard.layers.multihead import MultiHeadAttention
-    from regard.layers.names import (
-        CrossAttention,
-        GlobalAttention,
-        MaskedSelfAttention,
-        ScaledDotProductAttention,
-        SelfAttention,
-        SoftAttention,
-    )
-    from regard.layers.non_local import NonLocalAttention
-    from regard.layers.penalties import doubly_stochastic
-    from regard.layers.pooling import AttentionPooling
-    from regard.layers.positions import Alibi, Rotary, T5Relative
-    from regard.layers.reinforce import Reinforce
-    from regard.layers.sparse import SparseAttention
-    from regard.layers.spatial import QueriedSpatialAttention, SpatialAttention
-    from regard.layers.store import Store
-    from regard.layers.temporal import TemporalAttention
-    from regard.layers.torch_masks import torch_masks
-
-_HOMES = {
-    "additive": ("AdditiveAttention",),
-    "channel": ("ChannelAttention",),
-    "coattention": ("AlternatingCoAttention", "CoAttention", "ParallelCoAttention"),
-    "dot": ("DotAttention", "GeneralAttention"),
-    "dual_stage": ("DualStageAttention",),
-    "gates": ("Cbam", "CbamChannelGate", "CbamSpatialGate", "EfficientChannelAttention", "SqueezeExcitation"),
-    "hard": ("HardAttention",),
-    "hierarchical": ("HierarchicalAttention",),
-    "linear": ("LinearAttention",),
-    "linear_sums": ("linear_attend",),
-    "local": ("LocalAttention",),
-    "memory": ("MemoryAttention",),
-    "multihead": ("MultiHeadAttention",),
-    "names": (
-        "CrossAttention",
-        "GlobalAttention",
-        "MaskedSelfAttention",
-        "ScaledDotProductAttention",
-        "SelfAttention",
-        "SoftAttention",
-    ),
-    "non_local": ("NonLocalAttention",),
-    "penalties": ("doubly_stochastic",),
-    "pooling": ("AttentionPooling",),
-    "positions": ("Alibi", "Rotary", "T5Relative"),
-    "reinforce": ("Reinforce",),
-    "sparse": ("SparseAttention",),
-    "spatial": ("QueriedSpatialAttention", "SpatialAttention"),
-    "store": ("Store",),
-    "temporal": ("TemporalAttention",),
-    "torch_masks": ("torch_masks",),
-}
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
-
-__all__ = [
-    "AdditiveAttention",
-    "Alibi",
-    "AlternatingCoAttention",
-    "AttentionPooling",
-    "Cbam",
-    "CbamChannelGate",
-    "CbamSpatialGate",
-    "ChannelAttention",
-    "CoAttention",
-    "CrossAttention",
-    "DotAttention",
-    "DualStageAttention",
-    "EfficientChannelAttention",
-    "GeneralAttention",
-    "GlobalAttention",
-    "HardAttention",
-    "HierarchicalAttention",
-    "LinearAttention",
-    "LocalAttention",
-    "MaskedSelfAttention",
-    "MemoryAttention",
-    "MultiHeadAttention",
-    "NonLocalAttention",
-    "ParallelCoAttention",
-    "QueriedSpatialAttention",
-    "Reinforce",
-    "Rotary",
-    "ScaledDotProductAttention",
-    "SelfAttention",
-    "SoftAttention",
-    "SparseAttention",
-    "SpatialAttention",
-    "SqueezeExcitation",
-    "Store",
-    "T5Relative",
-    "TemporalAttention",
-    "doubly_stochastic",
-    "linear_attend",
-    "torch_masks",
-]
+if TYPE_CHECKING:  # for editors and type checkers, which do not search
+    from regard.layers.additive import *
+    from regard.layers.channel import *
+    from regard.layers.coattention import *
+    from regard.layers.dot import *
+    from regard.layers.dual_stage import *
+    from regard.layers.gates import *
+    from regard.layers.hard import *
+    from regard.layers.hierarchical import *
+    from regard.layers.linear import *
+    from regard.layers.linear_sums import *
+    from regard.layers.local import *
+    from regard.layers.memory import *
+    from regard.layers.multihead import *
+    from regard.layers.names import *
+    from regard.layers.non_local import *
+    from regard.layers.penalties import *
+    from regard.layers.pooling import *
+    from regard.layers.positions import *
+    from regard.layers.reinforce import *
+    from regard.layers.sparse import *
+    from regard.layers.spatial import *
+    from regard.layers.store import *
+    from regard.layers.temporal import *
+    from regard.layers.torch_masks import *
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
+def _homes() -> dict[str, str]:
+    """The file of each name that is offered: read off the files' text, for running them would load PyTorch."""
+    homes: dict[str, str] = {}
+    for file in (file for folder in __path__ for file in Path(folder).glob("*.py")):
+        offered = re.search(r"^__all__ = \[(.*?)\]", file.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+        homes |= dict.fromkeys(re.findall(r"\w+", offered[1]) if offered else (), file.stem)
+    return homes
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__all__":
+        return sorted(_homes())
+    home = None if name.startswith("_") else _homes().get(name)
+    if home is None:
         raise AttributeError(f"module 'regard.layers' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"regard.layers.{_HOME[name]}"), name)
+    value = globals()[name] = getattr(import_module(f"regard.layers.{home}"), name)
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return sorted({*globals(), *_homes()})

@@ -1,5 +1,7 @@
 """Additive attention: a small network with one hidden layer scores each pair."""
 
+__all__ = ["AdditiveAttention"]
+
 import torch
 from torch import nn
 

@@ -3,6 +3,8 @@
 The gates that weigh each channel by itself (SE, ECA, CBAM's) are in `gates.py`.
 """
 
+__all__ = ["ChannelAttention"]
+
 from typing import Any
 
 import torch

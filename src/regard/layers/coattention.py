@@ -5,6 +5,8 @@ also shapes what is looked for; and his `AlternatingCoAttention`, question, imag
 (batch, time, features); an image's positions are in one row. `lengths` say how many count, or which (a bool tensor).
 """
 
+__all__ = ["AlternatingCoAttention", "CoAttention", "ParallelCoAttention"]
+
 from abc import abstractmethod
 from typing import Any, NamedTuple
 

@@ -1,5 +1,7 @@
 """Dot-product attention, plain (Luong's dot) and through a matrix (Luong's general, his global attention)."""
 
+__all__ = ["DotAttention", "GeneralAttention"]
+
 from torch import nn
 
 from regard.equation.scores import Dot, General, Score

@@ -1,5 +1,7 @@
 """Dual-stage attention for time series: first over the driving series at each step, then over the steps."""
 
+__all__ = ["DualStageAttention"]
+
 from typing import Any, NamedTuple
 
 import torch

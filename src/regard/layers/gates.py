@@ -5,6 +5,8 @@ pass through `attend`. The parts have the same names: `scores` are numbers, `wei
 and 1, and calling a gate gives weights ⊙ h. Pixels that a mask leaves out are 0, and count in no mean and no maximum.
 """
 
+__all__ = ["Cbam", "CbamChannelGate", "CbamSpatialGate", "EfficientChannelAttention", "SqueezeExcitation"]
+
 import math
 
 import torch

@@ -1,5 +1,7 @@
 """Hard attention: all of a query's attention on one position, and three ways to learn where."""
 
+__all__ = ["HardAttention"]
+
 from typing import Literal, get_args
 
 from torch import Tensor

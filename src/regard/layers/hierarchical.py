@@ -1,5 +1,7 @@
 """Hierarchical attention: words make sentences, sentences make a document; each level attends to the one below."""
 
+__all__ = ["HierarchicalAttention"]
+
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

@@ -10,6 +10,8 @@ Decoding step by step it needs no cache that grows: what it keeps of the past is
     y_t = layer(x_t, sums)
 """
 
+__all__ = ["LinearAttention"]
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor

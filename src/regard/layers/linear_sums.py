@@ -7,6 +7,8 @@ With causality each query has its own sums; they are kept once a chunk of positi
 compared one by one.
 """
 
+__all__ = ["linear_attend"]
+
 import math
 from typing import NamedTuple, Self
 

@@ -1,5 +1,7 @@
 """Local attention: a window of the source, at the present step (local-m) or where the query says (local-p)."""
 
+__all__ = ["LocalAttention"]
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn

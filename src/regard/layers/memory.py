@@ -6,6 +6,8 @@ store = layer.write(more, after=store)                   # later; stores are rec
 context = layer(query, store)                            # (B, steps, features)
 """
 
+__all__ = ["MemoryAttention"]
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn

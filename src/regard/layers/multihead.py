@@ -11,6 +11,8 @@ Decoding step by step, a memory that grows is the key/value cache; it is never c
     y_t = layer(x_t, memory)
 """
 
+__all__ = ["MultiHeadAttention"]
+
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 

@@ -3,6 +3,15 @@
 `MultiHeadAttention` projects queries, keys and values; `DotAttention` and `GeneralAttention` take them as they are.
 """
 
+__all__ = [
+    "CrossAttention",
+    "GlobalAttention",
+    "MaskedSelfAttention",
+    "ScaledDotProductAttention",
+    "SelfAttention",
+    "SoftAttention",
+]
+
 from regard.equation.masks import causal
 from regard.layers.dot import DotAttention, GeneralAttention
 from regard.layers.multihead import MultiHeadAttention

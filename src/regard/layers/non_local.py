@@ -1,5 +1,7 @@
 """Non-local attention: every position of an image, or of a video, looks at every other."""
 
+__all__ = ["NonLocalAttention"]
+
 from typing import Any
 
 from jaxtyping import Bool, Float

@@ -1,5 +1,7 @@
 """Penalties on attention weights: numbers to add to a loss."""
 
+__all__ = ["doubly_stochastic"]
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor

@@ -1,5 +1,7 @@
 """Attention that nobody asks: a learned vector looks for what matters, and a sequence becomes one vector."""
 
+__all__ = ["AttentionPooling"]
+
 from typing import Any
 
 import torch

@@ -6,6 +6,8 @@ All three depend on distances alone, so a key/value cache, a packed batch and pa
 newcomer gives `turn` or `bias`.
 """
 
+__all__ = ["Alibi", "Rotary", "T5Relative"]
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn

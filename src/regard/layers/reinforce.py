@@ -7,6 +7,8 @@
 Whatever the reward's own parameters learn (Xu's decoder: −log p(y)) is a loss beside this one.
 """
 
+__all__ = ["Reinforce"]
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn

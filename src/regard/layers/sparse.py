@@ -1,5 +1,7 @@
 """Sparse attention: each query looks at few positions, by a pattern, by the best scores, or in the literal form."""
 
+__all__ = ["SparseAttention"]
+
 from jaxtyping import Bool
 from torch import Tensor
 

@@ -1,5 +1,7 @@
 """Spatial attention: where in an image to look; by the image alone, or asked by a decoder's state."""
 
+__all__ = ["QueriedSpatialAttention", "SpatialAttention"]
+
 from typing import NamedTuple
 
 import torch

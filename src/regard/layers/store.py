@@ -1,5 +1,7 @@
 """What a memory holds and what a reading found: records of tensors, which no operation changes."""
 
+__all__ = ["Store"]
+
 from typing import NamedTuple
 
 import torch

@@ -1,5 +1,7 @@
 """Temporal attention: the time steps of a sequence, or the frames of a video, look at each other."""
 
+__all__ = ["TemporalAttention"]
+
 import math
 
 from jaxtyping import Float

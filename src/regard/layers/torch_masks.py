@@ -1,5 +1,7 @@
 """Masks made for torch's attention layers, turned into regard's. THEIRS HIDES WHERE TRUE; OURS ADMITS WHERE TRUE."""
 
+__all__ = ["torch_masks"]
+
 import math
 from typing import Any
 
