@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from regard.equation.mask import Corners, Cover, Mask, Structure
-from regard.equation.rules import WHOLE, Grid, Part, broadcasts, four_axes, pick
+from regard.equation.rules import WHOLE, Grid, Part, broadcasts, four_axes, pick, zeros
 
 
 class _Causal(Mask):
@@ -99,11 +99,11 @@ class _Documents(Mask):
         self.key = ("documents", *(tensor.shape for tensor in self.tensors))
 
     def at(self, grid: Grid) -> Tensor:
-        of_key, known_key = _look_up(self.ids, grid.batch, grid.key)
+        of_key, known_key = _look_up(self.ids, grid, grid.key)
         if self.queries is None:
-            of_query, known_query = _look_up(self.ids, grid.batch, grid.query)
+            of_query, known_query = _look_up(self.ids, grid, grid.query)
         else:
-            of_query, known_query = _look_up(self.queries, grid.batch, grid.row)
+            of_query, known_query = _look_up(self.queries, grid, grid.row)
         return (of_key == of_query) & known_key & known_query
 
     def cover(self, corners: Corners) -> Cover:
@@ -136,8 +136,8 @@ class _Tokens(Mask):
         self.key = ("tokens", self.flags.shape)
 
     def at(self, grid: Grid) -> Tensor:
-        key, key_known = _look_up(self.flags, grid.batch, grid.key)
-        query, query_known = _look_up(self.flags, grid.batch, grid.query)
+        key, key_known = _look_up(self.flags, grid, grid.key)
+        query, query_known = _look_up(self.flags, grid, grid.query)
         return (key & key_known) | (query & query_known)
 
     def cover(self, corners: Corners) -> Cover:
@@ -340,12 +340,11 @@ def _extremes(table: Tensor, first: Tensor, last: Tensor) -> tuple[Tensor, Tenso
     return least[:, None, :, None], most[:, None, :, None], known[:, None]
 
 
-def _look_up(table: Tensor, batch: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+def _look_up(table: Tensor, grid: Grid, position: Tensor) -> tuple[Tensor, Tensor]:
     """table[batch, position], and whether there is such a position."""
     table = table.to(position.device)
     known = (position >= 0) & (position < table.shape[1])
     if not table.shape[1]:
         return known, known
-    if table.shape[0] == 1:
-        batch = batch.new_zeros(1, 1, 1, 1)
+    batch = zeros(grid) if table.shape[0] == 1 else grid.batch
     return table[batch, position.clamp(0, table.shape[1] - 1)], known

@@ -5,6 +5,8 @@ A pattern is a mask like any other: `strided(8) & padding(lengths)`. Longformer'
 `blocks(layout, size)`. The best k keys of each query depend on the scores: `normalise=TopK(k)`.
 """
 
+from copy import copy
+
 import torch
 from torch import Tensor
 
@@ -79,6 +81,7 @@ class _BigBird(Mask):
         self.drawn = _whole("bigbird: drawn", drawn, 0)
         self.seed = _whole("bigbird: seed", seed, 0)
         self.key = ("bigbird", block, near, globals, drawn, seed)
+        self.pairs: Tensor | None = None
         self.structure = Structure(block=block)
 
     def at(self, grid: Grid) -> Tensor:
@@ -87,8 +90,14 @@ class _BigBird(Mask):
         count = -(-grid.keys // self.block)
         if not self.drawn or not count:
             return allowed
-        drawn = self._draw(count, grid.key.device)[of_query.clamp(0, count - 1), of_key.clamp(0, count - 1)]
+        pairs = self._draw(count, grid.key.device) if self.pairs is None else self.pairs
+        drawn = pairs[of_query.clamp(0, count - 1), of_key.clamp(0, count - 1)]
         return allowed | (drawn & (of_query >= 0))
+
+    def placed(self, keys: int, device: torch.device | str) -> "_BigBird":
+        there = copy(self)
+        there.pairs = self._draw(-(-keys // self.block), torch.device(device))
+        return there
 
     def layout(self, Tq: int, Tk: int, device: torch.device | str | None = None) -> Tensor:
         """A block of rows stands on one or two blocks of positions: those of its first and of its last row."""

@@ -7,7 +7,8 @@ on the last key.
 """
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from copy import copy
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -95,6 +96,19 @@ class Rule(ABC):
     def check(self, B: int, H: int, Tq: int, Tk: int) -> None:  # noqa: B027 (most rules fit every size)
         """Raise ValueError if the rule does not fit a problem of this size."""
 
+    def placed(self, keys: int, device: torch.device | str) -> Self:
+        """The same rule, to be asked pair by pair among so many keys: its tensors are on the device, and what it would
+        compute for all pairs alike is computed.
+        """
+        there = copy(self)
+        for name, part in vars(self).items():
+            if isinstance(part, Tensor):
+                setattr(there, name, part.to(device))
+            elif isinstance(part, Rule):
+                setattr(there, name, part.placed(keys, device))
+        there.tensors = tuple(tensor.to(device) for tensor in self.tensors)
+        return there
+
     @property
     def device(self) -> torch.device | None:
         """Where the rule must be computed; None where it follows the grid (its tensors are small and moved)."""
@@ -134,10 +148,15 @@ def four_axes(name: str, tensor: Tensor) -> Tensor:
     )
 
 
+def zeros(grid: Grid) -> Tensor:
+    """Index 0 with as many axes as the grid has, each of size 1."""
+    return grid.key.new_zeros((1,) * grid.key.ndim)
+
+
 def pick(tensor: Tensor, grid: Grid) -> Tensor:
     """A broadcastable 4-D tensor's entries at the grid's indices."""
     B, H, Tq, Tk = tensor.shape
-    zero = grid.key.new_zeros(1, 1, 1, 1)  # an axis of size 1 stays one
+    zero = zeros(grid)  # an axis of size 1 stays one
     return tensor[
         grid.batch if B > 1 else zero,
         grid.head if H > 1 else zero,

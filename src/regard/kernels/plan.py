@@ -13,6 +13,7 @@ from regard.kernels.asked import asked as asked
 from regard.kernels.asked import of_thread
 from regard.kernels.banded import Banded
 from regard.kernels.blocksparse import BlockSparse
+from regard.kernels.flex import Flex
 from regard.kernels.kernel import Compute, Kernel
 from regard.kernels.lengths import Lengths
 from regard.kernels.problem import Problem
@@ -20,7 +21,16 @@ from regard.kernels.reference import Reference
 from regard.kernels.sdpa import Sdpa
 from regard.kernels.streamed import Streamed
 
-KERNELS: tuple[Kernel, ...] = (Lengths(), Banded(), BlockSparse(), Sdpa(), Additive(), Streamed(), Reference())
+KERNELS: tuple[Kernel, ...] = (
+    Lengths(),
+    Flex(),
+    Banded(),
+    BlockSparse(),
+    Sdpa(),
+    Additive(),
+    Streamed(),
+    Reference(),
+)
 """In order of preference."""
 
 
