@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from regard.equation import rows
 from regard.equation.mask import Mask
 from regard.equation.precision import autocast, full
 from regard.equation.prepare import Keys, hide_keys
@@ -193,7 +194,7 @@ class Additive(Score):
 
     def project(self, k: Tensor) -> Tensor:
         """See `Score.project`."""
-        return full(F.linear(k, self.w_key))
+        return full(rows.linear(k, self.w_key))
 
     def compare(self, q: Tensor, k: Tensor) -> Tensor:
         """See `Score.compare`."""

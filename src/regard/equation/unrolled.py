@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from regard.equation import rows
+
 _local = threading.local()
 
 
@@ -39,7 +41,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """x Wᵀ + b; gathered, dW = Σ_t g_tᵀ x_t = [g_1; …; g_T]ᵀ [x_1; …; x_T], at a T-th of the memory traffic."""
     gathered = gathering()
     if gathered is None or not weight.requires_grad:
-        return F.linear(x, weight, bias)
+        return rows.linear(x, weight, bias)
     if id(weight) not in gathered:
         steps: list[tuple[Tensor, Tensor]] = []
         handed_out = _Gather.apply(weight, bias, steps, _compute_dtype(x))
@@ -66,7 +68,8 @@ class _Gather(torch.autograd.Function):
         grads = torch.cat([g.flatten(0, -2) for _, g in ctx.steps])
         ctx.steps.clear()
         d_bias = None if bias_dtype is None else grads.sum(0, dtype=torch.promote_types(bias_dtype, torch.float32))
-        return (grads.mT @ inputs).to(weight_dtype), None if d_bias is None else d_bias.to(bias_dtype), None, None
+        of_weight = rows.filled(grads).mT @ rows.filled(inputs)
+        return of_weight.to(weight_dtype), None if d_bias is None else d_bias.to(bias_dtype), None, None
 
 
 class _Step(torch.autograd.Function):

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from regard.equation.rows import FEW, filled, linear
+
 
 def gru(
     rnn: nn.GRU, x: Float[Tensor, "batch time features"], lengths: Int[Tensor, " batch"]
@@ -31,7 +33,7 @@ def gru(
             w_ih, w_hh, b_ih, b_hh = (
                 getattr(rnn, f"{kind}_{of}") for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
             )
-            states, h = _GRU.apply(F.linear(x, w_ih, b_ih), w_hh, b_hh, counts, bool(back))
+            states, h = _GRU.apply(linear(x, w_ih, b_ih), w_hh, b_hh, counts, bool(back))
             directions.append(states)
             last.append(h)
         x = torch.cat(directions, -1)
@@ -53,7 +55,7 @@ class _GRU(torch.autograd.Function):
         states = gates.new_zeros(steps, batch, H, dtype=precise)
         kept = gates.new_empty(steps, batch, 4 * H, dtype=precise)  # r, z, n, and W_hn h + b_hn
         for t, n in ctx.order:
-            recurrent = torch.addmm(bias, h[:n].to(gates.dtype), half.mT).to(precise)
+            recurrent = torch.addmm(bias, h[: _few(n)].to(gates.dtype), half.mT)[:n].to(precise)
             r, z, new, of_h = kept[t, :n].split(H, 1)
             torch.add(gates[t, :n, : 2 * H], recurrent[:, : 2 * H], out=kept[t, :n, : 2 * H]).sigmoid_()
             of_h.copy_(recurrent[:, 2 * H :])
@@ -80,7 +82,12 @@ class _GRU(torch.autograd.Function):
             of_r, of_z = of_new * of_h * r * (1 - r), d * (before[t, :n] - new) * z * (1 - z)
             of_gates[t, :n] = torch.cat([of_r, of_z, of_new], 1)
             of_recurrent[t, :n] = torch.cat([of_r, of_z, of_new * r], 1)
-            dh[:n] = d * z + of_recurrent[t, :n] @ w
+            dh[:n] = d * z + (of_recurrent[t, : _few(n)] @ w)[:n]  # rows beyond n are 0 yet
         rows = of_recurrent.flatten(0, 1)
-        of_w = rows.mT @ before.flatten(0, 1).to(dtype)
+        of_w = filled(rows).mT @ filled(before.flatten(0, 1).to(dtype))
         return of_gates, of_w.to(w_dtype), rows.sum(0, dtype=states.dtype).to(b_dtype), None, None
+
+
+def _few(n: int) -> int:
+    """So many rows or a few more: a size that comes again, see `equation/rows.py`."""
+    return n + -n % FEW
