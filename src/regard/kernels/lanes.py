@@ -2,6 +2,7 @@
 
 `x = load(array, i)` reads array[i : i + 16] of a flat array and `store(array, i, x)` writes it; x + y, x - y, x * y and
 the functions below work number by number. The compiler makes of it one AVX-512 register, two of AVX2, four of NEON.
+An array of uint16 is read as bfloat16, which numba does not know.
 """
 
 import math
@@ -59,7 +60,12 @@ def load(typing: Any, array: Any, index: Any) -> Any:
     """array[index : index + 16]."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.load(_address(context, builder, signature.args[0], *arguments), align=4)
+        address = _address(context, builder, signature.args[0], *arguments)
+        if signature.args[0].dtype == types.float32:
+            return builder.load(address, align=4)
+        halves = ir.VectorType(ir.IntType(16), LANES)
+        bits = builder.zext(builder.load(builder.bitcast(address, halves.as_pointer()), align=2), _INTS)
+        return builder.bitcast(builder.shl(bits, _filled(_INT, _INTS, 16)), _VECTOR)
 
     return _lanes(array, types.intp), code
 
