@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from regard.decoding.candidates import BLOCK, best_continuations, normaliser
+from regard.decoding.candidates import BLOCK, FEW, _loops, best_continuations, normaliser
 
 
 @pytest.mark.parametrize("vocabulary", [1, 7, BLOCK, BLOCK + 1, 11 * BLOCK, 11 * BLOCK + 37, 30 * BLOCK - 1])
@@ -32,4 +32,68 @@ def test_the_normaliser_is_the_log_sum_exp_however_large_or_small(dtype):
     found = normaliser(logits)
     torch.testing.assert_close(found.double(), wanted, rtol=1e-6 if dtype == torch.float32 else 1e-13, atol=1e-6)
     for row in (0, 3, 17, 36):  # each sentence's own, whoever stands beside it
-        torch.testing.assert_close(normaliser(logits[row : row + 1]), found[row : row + 1], rtol=0, atol=0)
+        alone, few = normaliser(logits[row : row + 1]), normaliser(logits[max(0, row - 2) : row + 3])
+        torch.testing.assert_close(alone, few[min(2, row)][None], rtol=0, atol=0)
+        torch.testing.assert_close(alone, found[row : row + 1], rtol=2e-7 if dtype == torch.float32 else 0, atol=0)
+
+
+needs_loops = pytest.mark.skipif(_loops() is None, reason="numba is not installed")
+SENTENCES = 60  # enough logits that compiled loops read them
+
+
+def many(dtype, vocabulary, spread=3.0):
+    logits = (spread * torch.randn(SENTENCES, 5, vocabulary)).to(dtype)
+    assert logits.numel() >= FEW
+    return logits
+
+
+@needs_loops
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("vocabulary", [960, 1001, 1023])
+@pytest.mark.parametrize("spread", [0.01, 3.0, 1e4])
+def test_loops_find_the_normaliser_and_the_best(dtype, vocabulary, spread):
+    logits = many(dtype, vocabulary, spread)
+    logits[torch.rand_like(logits, dtype=torch.float32) < 0.3] = -torch.inf
+    logits[3, 2, :-1], logits[4, :, 5:] = -torch.inf, -torch.inf
+    normalisers = normaliser(logits)
+    assert normalisers.dtype == torch.float32
+    exact = logits.double().logsumexp(-1)
+    plain = (logits.float().logsumexp(-1).double() - exact).nan_to_num(0).abs().max()
+    assert (normalisers.double() - exact).nan_to_num(0).abs().max() <= 2 * plain + 1e-6
+    scores = torch.randn(SENTENCES, 5, dtype=torch.float64)
+    scores[1, 2:] = -torch.inf
+    every = (scores[..., None] - normalisers[..., None].double() + logits.double()).flatten(1)
+    every = every.masked_fill(every.isnan(), -torch.inf)
+    totals, parents, words = best_continuations(scores, logits, normalisers, 10)
+    assert torch.equal(totals, every.topk(10).values)
+    finite = totals.isfinite()
+    at = parents * vocabulary + words
+    assert torch.equal(every.gather(1, at)[finite], totals[finite])
+    for row, good in zip(at, finite, strict=True):
+        assert len(set(row[good].tolist())) == int(good.sum())
+
+
+@needs_loops
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_what_loops_find_of_a_sentence_is_its_own(dtype):
+    logits, scores = many(dtype, 2011), torch.randn(SENTENCES, 5, dtype=torch.float64)
+    whole = best_continuations(scores, logits, normaliser(logits), 10)
+    order = torch.randperm(SENTENCES)[: SENTENCES - 7]
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        some = best_continuations(scores[order], logits[order], normaliser(logits[order]), 10)
+    finally:
+        torch.set_num_threads(threads)
+    for a, b in zip(whole, some, strict=True):
+        assert torch.equal(a[order], b)
+
+
+@needs_loops
+def test_equals_stand_in_the_order_of_hypotheses_and_words():
+    logits = torch.zeros(SENTENCES, 5, 1000)
+    logits[:, 2, [700, 30]] = 1.0
+    totals, parents, words = best_continuations(torch.zeros(SENTENCES, 5), logits, torch.zeros(SENTENCES, 5), 5)
+    assert totals[0].tolist() == [1, 1, 0, 0, 0]
+    assert parents[0].tolist() == [2, 2, 0, 0, 0]
+    assert words[0].tolist() == [30, 700, 0, 1, 2]

@@ -19,7 +19,6 @@ from regard.decoding.constraints import Constraints
 from regard.decoding.options import Decoding
 from regard.decoding.penalties import attention_of, best_to_come, coverage, score
 from regard.decoding.protocol import Hypothesis, Prefixes, StepModel, limits
-from regard.equation.precision import full
 from regard.errors import UserError
 
 
@@ -132,7 +131,7 @@ def beam_search(
         if decoding.coverage_penalty:
             weights = attention_of(answer.weights)
             live.read = weights if live.read is None else live.read + weights
-        logits = full(answer.logits)
+        logits = answer.logits
         normalisers = normaliser(logits)
         constraints.restrict(logits, live.rows, live.said, step)
         totals, parents, words = best_continuations(live.scores, logits, normalisers, 2 * decoding.beam)

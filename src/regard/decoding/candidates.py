@@ -1,16 +1,37 @@
-"""The best continuations among all words of all hypotheses, without sorting the vocabulary or writing it twice."""
+"""The best continuations among all words of all hypotheses, without sorting the vocabulary or writing it twice.
+
+Many logits on a CPU are read by compiled loops (`candidates_loops.py`), where numba is installed, in the format they
+come in; few, float64 and other devices by PyTorch.
+"""
+
+from functools import cache
+from types import ModuleType
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from regard.equation.precision import full
+
+FEW = 2**18  # logits, below which PyTorch takes less than a millisecond, and no import
 BLOCK = 100  # words; a vocabulary of 10,000 is then 100 blocks, and both halves of the work are small
 AT_ONCE = 200_000  # numbers: what is written of so many stays in the processor's cache
 LEAST = 1e-20  # of a sum of exponentials: what float32 drops beside it is nothing
 
 
 def normaliser(logits: Float[Tensor, "batch beam vocabulary"]) -> Float[Tensor, "batch beam"]:
-    """log Σ_v exp logit_v, some sentences at a time.
+    """log Σ_v exp logit_v, in at least float32."""
+    loops = _loops_for(logits)
+    if loops is None:
+        return _normaliser(full(logits))
+    found = torch.empty(logits.shape[:2])
+    loops.normalisers(_numbers(logits), _numbers(found))
+    return found
+
+
+def _normaliser(logits: Tensor) -> Tensor:
+    """Some sentences at a time.
 
     Logits of a trained model are far from where exp overflows or vanishes, so they are added up as they are, without
     the two passes that find and take off the largest; where the sum says otherwise, with them.
@@ -30,10 +51,17 @@ def best_continuations(
     """The `count` best of score + logit − normaliser in each sentence, best first: totals, hypotheses and words.
 
     The best lie in the `count` blocks of words whose maxima are the best, so nothing else is looked at twice. Fewer are
-    found only where there are fewer words. Totals are float64.
+    found only where there are fewer words. Totals are float64; what is −∞ may be any word.
     """
-    _, beams, vocabulary = logits.shape
+    batch, beams, vocabulary = logits.shape
     offset = scores.double() - normalisers.double()
+    loops = _loops_for(logits)
+    if loops is not None:
+        count = min(count, beams * vocabulary)
+        totals, places = offset.new_empty(batch, count), torch.empty(batch, count, dtype=torch.long)
+        loops.best(offset.contiguous().numpy(), _numbers(logits), totals.numpy(), places.numpy())
+        return totals, places // vocabulary, places % vocabulary
+    logits = full(logits)
     whole = vocabulary // BLOCK
     if whole * beams <= count:  # too few blocks to leave any out
         totals, places = (offset[..., None] + logits).flatten(1).topk(min(count, beams * vocabulary))
@@ -54,3 +82,29 @@ def best_continuations(
     totals, chosen = totals.masked_fill(doubled, -torch.inf).topk(count)
     at = at.gather(1, chosen)
     return totals, at // vocabulary, at % vocabulary
+
+
+def _loops_for(logits: Tensor) -> ModuleType | None:
+    """The compiled loops, told how many threads PyTorch computes with, if they can read these."""
+    if logits.numel() < FEW or logits.device.type != "cpu" or logits.dtype not in (torch.float32, torch.bfloat16):
+        return None
+    loops = _loops() if logits.is_contiguous() and not torch.compiler.is_compiling() else None
+    if loops is not None:
+        loops.use_threads()
+    return loops
+
+
+@cache
+def _loops() -> ModuleType | None:
+    """The compiled loops, or None where numba is missing or does not work."""
+    try:
+        from regard.decoding import candidates_loops
+    except Exception:  # whatever keeps a compiler from working must not keep a search from it
+        return None
+    return candidates_loops
+
+
+def _numbers(x: Tensor) -> Any:
+    """All its numbers in a flat array on the same memory; bfloat16's as their bits."""
+    x = x.detach().view(-1)
+    return (x.view(torch.uint16) if x.dtype == torch.bfloat16 else x).numpy()

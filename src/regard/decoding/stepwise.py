@@ -12,7 +12,6 @@ from regard.decoding.constraints import Constraints
 from regard.decoding.options import Decoding
 from regard.decoding.penalties import attention_of, coverage, score
 from regard.decoding.protocol import Hypothesis, Prefixes, StepModel, limits
-from regard.equation.precision import full
 
 Choose = Callable[[Float[Tensor, "batch copies vocabulary"], Int[Tensor, " batch"], int], Int[Tensor, "batch copies"]]
 """The next words, from the logits (−∞ where none may come), the sentences' numbers, and the step from 0."""
@@ -51,7 +50,7 @@ def one_by_one(
             weights.append(
                 answer.weights.new_zeros(batch, *answer.weights.shape[1:]).index_copy(0, rows, answer.weights)
             )
-        logits = full(answer.logits)
+        logits = answer.logits
         normalisers = normaliser(logits)
         constraints.restrict(logits, rows, words[rows, :, :step] if decoding.no_repeat else None, step)
         chosen = choose(logits, rows, step)
