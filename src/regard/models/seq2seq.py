@@ -6,12 +6,12 @@ Without attention the decoder's context is one vector for the whole sentence; no
 from typing import NamedTuple, Self
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from regard.config import ModelConfig
 from regard.data.tokenizer import PAD
+from regard.equation.packed import linear
 from regard.models.context import Memory
 from regard.models.decoder import Decoder, State
 from regard.models.dropout import Dropout
@@ -76,7 +76,7 @@ class Seq2Seq(nn.Module):
 
     def logits(self, readout: Float[Tensor, "*batch readout"]) -> Float[Tensor, "*batch vocabulary"]:
         """E o_t + b."""
-        return F.linear(readout, self.output_words(), self.output_bias)
+        return linear(readout, self.output_words(), self.output_bias)
 
     def output_words(self) -> Float[Tensor, "vocabulary readout"]:
         """E: the words' vectors on the output's side."""

@@ -1,0 +1,59 @@
+"""Products by a weight that stays as it is, in bfloat16: the weight is put once in the order the processor wants.
+
+oneDNN multiplies bfloat16 by blocks, and puts the weight in their order at every product; a decoder's steps, each a few
+rows by the same weights, did little else. What is kept is kept as long as the weight, until it changes.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
+
+LEAST = 2**17  # numbers of a weight, from which its order costs more than finding what is kept
+ROWS = 64  # oneDNN compiles each size for itself: rows are filled up, so that few sizes come
+
+_packed: Any = WeakTensorKeyDictionary()  # weight: (what it was, in order)
+
+
+def linear(
+    x: Float[Tensor, "*batch features"], weight: Float[Tensor, "out features"], bias: Tensor | None = None
+) -> Float[Tensor, "*batch out"]:
+    """x Wᵀ + b, as `torch.nn.functional.linear`; by the W that was kept, under autocast to bfloat16 without gradient.
+
+    A row's numbers are then its own: they do not depend on the rows beside it, nor on how many there are.
+    """
+    if not _pays(x, weight):
+        return F.linear(x, weight, bias)
+    rows = x.shape[:-1].numel()
+    x_rows = x.reshape(rows, -1).bfloat16()
+    if over := -rows % ROWS:
+        x_rows = F.pad(x_rows, (0, 0, 0, over))
+    with torch.autocast("cpu", enabled=False):
+        bias = None if bias is None else bias.bfloat16()
+        y = torch.ops.mkldnn._linear_pointwise(x_rows, _of(weight), bias, "none", [], "")
+    return y[:rows].view(*x.shape[:-1], -1)
+
+
+def _pays(x: Tensor, weight: Tensor) -> bool:
+    return (
+        not torch.is_grad_enabled()
+        and x.device.type == "cpu"
+        and not torch.compiler.is_compiling()
+        and torch.is_autocast_enabled("cpu")
+        and torch.get_autocast_dtype("cpu") == torch.bfloat16
+        and weight.numel() >= LEAST
+        and x.numel() > 0
+        and not weight.is_inference()
+        and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )
+
+
+def _of(weight: Tensor) -> Tensor:
+    kind = weight._version, weight.data_ptr(), weight.shape
+    kept = _packed.get(weight)
+    if kept is None or kept[0] != kind:
+        kept = _packed[weight] = kind, torch.ops.mkldnn._reorder_linear_weight(weight.detach().bfloat16(), None)
+    return kept[1]

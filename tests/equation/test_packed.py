@@ -1,0 +1,72 @@
+"""A weight put in order once: the numbers of `F.linear` under autocast, and each row's whoever stands beside it."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from regard.equation import packed
+from regard.equation.packed import LEAST, linear
+
+needs_bfloat16 = pytest.mark.skipif(
+    not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this processor does not multiply bfloat16"
+)
+
+
+@pytest.fixture
+def half():
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        yield
+
+
+def weights(out=1027, features=144):
+    assert out * features >= LEAST
+    return torch.nn.Parameter(torch.randn(out, features)), torch.nn.Parameter(torch.randn(out))
+
+
+@needs_bfloat16
+@pytest.mark.parametrize("shape", [(1,), (97,), (3, 5), (40, 5)], ids=str)
+@pytest.mark.parametrize("biased", [False, True])
+def test_it_is_the_product(half, shape, biased):
+    weight, bias = weights()
+    bias = bias if biased else None
+    x = torch.randn(*shape, 144)
+    found, plain = linear(x, weight, bias), F.linear(x, weight, bias)
+    exact = F.linear(x.double(), weight.double(), None if bias is None else bias.double())
+    assert found.dtype == plain.dtype == torch.bfloat16
+    assert found.shape == plain.shape
+    assert (found.double() - exact).abs().max() <= 2 * (plain.double() - exact).abs().max()
+    assert weight in packed._packed
+
+
+@needs_bfloat16
+def test_a_row_has_its_own_product_in_any_company(half):
+    weight, bias = weights()
+    x = torch.randn(333, 144)
+    whole = linear(x, weight, bias)
+    for rows in (slice(0, 1), slice(330, 333), slice(7, 71), slice(5, 290)):
+        assert torch.equal(linear(x[rows], weight, bias), whole[rows])
+
+
+@needs_bfloat16
+def test_a_weight_that_changed_is_put_in_order_anew(half):
+    weight, bias = weights()
+    x = torch.randn(9, 144)
+    before = linear(x, weight, bias)
+    assert torch.equal(linear(x, weight, bias), before)
+    weight.mul_(2)
+    torch.testing.assert_close(linear(x, weight, None).double(), x.double() @ weight.double().mT, rtol=1e-2, atol=0.3)
+    weight.data = torch.randn(1027, 144)
+    torch.testing.assert_close(linear(x, weight, None).double(), x.double() @ weight.double().mT, rtol=1e-2, atol=0.3)
+
+
+def test_elsewhere_it_is_pytorchs():
+    weight, bias = weights()
+    x = torch.randn(7, 144, requires_grad=True)
+    assert torch.equal(linear(x, weight, bias), F.linear(x, weight, bias))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = linear(x, weight, bias)
+    found.float().sum().backward()
+    assert x.grad is not None
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert linear(x[:0], weight, bias).shape == (0, 1027)
+    assert weight not in packed._packed
