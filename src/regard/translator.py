@@ -153,7 +153,7 @@ class Translator:
         decoding: Decoding = Decoding(),  # noqa: B008 (it is frozen)
         prefix: str | Sequence[str] = "",
         attention: bool = True,
-        batch_tokens: int = 4096,
+        batch_tokens: int = 16384,
         progress: bool = False,
     ) -> list[Translation]:
         """The best translation of each sentence, in their order; each is the same alone, in any batch, in any order.
@@ -179,7 +179,7 @@ class Translator:
         decoding: Decoding = Decoding(),  # noqa: B008
         prefix: str | Sequence[str] = "",
         attention: bool = True,
-        batch_tokens: int = 4096,
+        batch_tokens: int = 16384,
         progress: bool = False,
     ) -> list[list[Translation]]:
         """The `n` best translations of each sentence, best first; with `Decoding(sample=True)`, `n` samples of each.
