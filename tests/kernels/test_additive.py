@@ -302,6 +302,9 @@ def test_it_is_taken_where_there_is_much_to_do_and_says_why_elsewhere() -> None:
     assert plan(q, q, q, score=score, weights=True).kernel == "additive"
     assert plan(q[:, :, :1], q[:, :, :1], q[:, :, :1], score=score).kernel == "reference"
     assert "not additive: so few pairs" in explain(q[:, :, :1], q[:, :, :1], q[:, :, :1], score=score)
+    half = q[:, :, :32].clone()
+    assert plan(half, half, half, score=score).kernel == "reference"
+    assert plan(half.requires_grad_(), half, half, score=score).kernel == "additive"  # whoever trains asks again
     q, score = big(torch.float64)
     assert plan(q, q, q, score=score).reasons["additive"] == ["it computes in float32, not in float64"]
 

@@ -28,7 +28,8 @@ from regard.kernels.kernel import Compute, Kernel
 from regard.kernels.problem import Call, Problem
 
 FEW = 2**18
-"""Hidden features over all pairs below which the plain computation takes less than a millisecond, and no import."""
+"""Hidden features over all pairs below which the plain computation takes less than a millisecond, and no import; where
+gradients are wanted, a quarter of it."""
 
 _SOFTMAX = Softmax()
 
@@ -57,7 +58,7 @@ class Additive(Kernel):
 
     def doubts(self, problem: Problem) -> list[str]:
         """See `Kernel.doubts`."""
-        few = problem.pairs * problem.D < FEW
+        few = problem.pairs * problem.D < (FEW // 4 if problem.grad else FEW)
         return ["so few pairs take the plain computation less than a millisecond"] if few else []
 
     def flops(self, problem: Problem) -> int:
