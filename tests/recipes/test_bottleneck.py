@@ -169,3 +169,9 @@ def test_a_run_that_fails_says_why(tmp_path):
     replaced = replace(run, settings=replace(Settings(), train=replace(Settings().train, steps=1)))
     with pytest.raises(UserError, match=r"training additive ended with 2: regard: .*model: exists already"):
         side_by_side.train_side_by_side([replaced], data, tmp_path / "training", Console(file=io.StringIO()))
+
+
+def test_the_time_left_is_the_slowest_runs():
+    assert side_by_side._left(60.0, [(100, 200), (50, 200)]) == "180 s left"
+    assert side_by_side._left(60.0, [(200, 200), (150, 200)]) == "20 s left"
+    assert side_by_side._left(5.0, [(50, 200), (0, 200)]) == "starting"

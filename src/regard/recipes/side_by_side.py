@@ -127,9 +127,15 @@ def _watch(runs: list[Run], begun: list[Any], console: Console) -> None:
                 bar.update(task, completed=step, note=note)
             if not console.is_terminal and time.monotonic() - said >= EVERY:
                 said = time.monotonic()
-                share = sum(step for step, _ in states) / sum(run.steps for run in runs)
-                left = f"{(said - began) * (1 / share - 1):.0f} s left" if share else "starting"
+                left = _left(said - began, [(step, run.steps) for run, (step, _) in zip(runs, states, strict=True)])
                 notes = [f"{run.name} step {step}/{run.steps}" for run, (step, _) in zip(runs, states, strict=True)]
                 console.print(f"training: {', '.join(notes)} · {left}", highlight=False)
         for task, (step, note) in zip(tasks, [run.done() for run in runs], strict=True):
             bar.update(task, completed=step, note=note)
+
+
+def _left(seconds: float, steps: list[tuple[int, int]]) -> str:
+    """How long the slowest of the runs will take, given the seconds so far and (done, all) of each."""
+    if not all(done for done, _ in steps):
+        return "starting"
+    return f"{max(seconds * (every / done - 1) for done, every in steps):.0f} s left"
