@@ -12,6 +12,7 @@ from regard.attend import attend, plan
 from regard.equation.biases import alibi, gaussian, relative
 from regard.equation.mask import Mask
 from regard.equation.masks import causal, documents, padding, window
+from regard.equation.normalisers.softmax import Softmax
 from regard.equation.scores import Cosine, Dot, General
 from regard.kernels.banded import strips_of
 from regard.kernels.plan import kernel
@@ -74,6 +75,14 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "unscaled": lambda: {"score": Dot(1.0)},
     "general": lambda: {"score": General(torch.randn(D, D, dtype=torch.float64, requires_grad=True))},
     "cosine": lambda: {"score": Cosine(torch.tensor(3.0, dtype=torch.float64, requires_grad=True))},
+    "a soft cap": lambda: {"score": Dot(cap=1.5)},
+    "a sink": lambda: {"normalise": Softmax(torch.randn(H, dtype=torch.float64, requires_grad=True))},
+    "all of these": lambda: {
+        "score": Dot(0.5, cap=3.0),
+        "normalise": Softmax(torch.randn(H, dtype=torch.float64, requires_grad=True)),
+        "bias": relative(torch.randn(8, H, dtype=torch.float64, requires_grad=True)),
+        "after": gaussian((200 * torch.rand(B, 200).double()).requires_grad_(), 9.0).exp(),
+    },
     "a learned table": lambda: {"bias": relative(torch.randn(8, H, dtype=torch.float64, requires_grad=True))},
     "local-p": lambda: {"after": gaussian((200 * torch.rand(B, 200).double()).requires_grad_(), 5.0).exp()},
     "bias and factor": lambda: {
@@ -146,6 +155,25 @@ def test_what_it_takes_and_what_it_leaves_to_others() -> None:
         pytest.raises(ValueError, match=r"does not return weights; .*not a dot product; .*sparsemax"),
     ):
         plan(x, x, x, mask=window(64, 0), weights=True, score=lambda q, k: q @ k.mT, normalise="sparsemax")
+
+
+def test_windows_and_blocks_with_a_soft_cap_or_a_sink_need_no_matrix() -> None:
+    x = torch.zeros(1, 2, 1024, 64)
+    for part in ({"score": Dot(cap=30.0)}, {"normalise": Softmax(torch.zeros(2))}):
+        assert plan(x, x, x, mask=window(64, 0), **part).kernel == "banded"
+        for mask in (causal(), documents(torch.arange(1024) // 100)):
+            assert plan(x, x, x, mask=mask, **part).kernel == "blocksparse"
+
+
+@pytest.mark.parametrize("sink", [-math.inf, -1e4, 1e4, math.inf])
+def test_a_sink_however_large_or_small_gives_numbers(sink: float) -> None:
+    q, k, v = drawn(100, 100, torch.float32)
+    given = {"normalise": Softmax(torch.full((H,), sink, requires_grad=True)), "mask": window(9, 9) & padding([100, 0])}
+    found = [by_name(name, q, k, v, **given) for name in ("banded", "reference")]
+    torch.testing.assert_close(*found)
+    leaves = (q, k, v, given["normalise"].sink)
+    for a, b in zip(*(torch.autograd.grad(out.sum(), leaves) for out in found), strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_a_gradient_of_the_gradient_is_refused_in_words() -> None:

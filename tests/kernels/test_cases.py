@@ -63,8 +63,11 @@ class Case:
     plain_weights: Callable[..., Tensor] = by_softmax
     prepared: bool = False
     refused: dict[str, str] = field(default_factory=dict)
+    """By SDPA, and so by those that compute what it computes, but for `taken`."""
+    taken: tuple[str, ...] = ()
 
 
+TILED = ("banded", "blocksparse")
 NOT_SOFTMAX = {"sdpa": "normalises by softmax only"}
 NOT_DOT = {"sdpa": "is not a dot product"}
 SIZE_0 = {"sdpa": "a size is 0"}
@@ -129,6 +132,25 @@ CASES = {
     "no features": Case((2, 4, 2, 5, 7, 0, 8), refused=SIZE_0),
     "no values": Case((2, 4, 2, 5, 7, 8, 0), refused=SIZE_0),
     "unscaled dot": Case(score=lambda r: Dot(1.0), plain_score=lambda q, k: q @ k.mT),
+    "soft cap": Case(
+        (2, 4, 2, 6, 7, 8, 5),
+        score=lambda r: Dot(cap=0.7),
+        plain_score=lambda q, k: 0.7 * torch.tanh(q @ k.mT / (0.7 * math.sqrt(8))),
+        mask=lambda: padding([7, 0]),
+        bias=lambda r: alibi(4),
+        refused=NOT_DOT,
+        taken=(*TILED, "flex"),
+    ),
+    "soft cap and sink": Case(
+        SHORT,
+        score=lambda r: Dot(cap=2.0),
+        plain_score=lambda q, k: 2 * torch.tanh(q @ k.mT / (2 * math.sqrt(8))),
+        mask=causal,
+        normalise=lambda r: Softmax(r(4)),
+        plain_weights=with_a_sink,
+        refused=NOT_SOFTMAX,
+        taken=TILED,
+    ),
     "general": Case((2, 4, 2, 5, 7, 8, 8), score=lambda r: General(r(8, 8)), plain_score=lambda q, k, w: q @ w @ k.mT),
     "cosine": Case(score=lambda r: Cosine(3.0), plain_score=cosine),
     "cosine, learned scale": Case(score=lambda r: Cosine(r(4, 1, 1)), plain_score=cosine),
@@ -188,9 +210,10 @@ CASES = {
         mask=lambda: padding([7, 4]),
         after=lambda r: gaussian(r(2, 4, 3), r(4, 1, 1)).exp(),
         refused={"sdpa": "takes no factor"},
+        taken=TILED,
     ),
     **{
-        f"{name}{of}": Case((2, 4, 2, 6, 7, 8, 8), mask=mask, **given, refused=NOT_SOFTMAX)
+        f"{name}{of}": Case((2, 4, 2, 6, 7, 8, 8), mask=mask, refused=NOT_SOFTMAX, **given)
         for of, mask in (("", lambda: None), (" with a mask", lambda: causal() & padding([7, 3])))
         for name, given in {
             "sparsemax": {"normalise": lambda r: "sparsemax", "plain_weights": lambda e, a: sparse(sparsemax, e, a)},
@@ -198,14 +221,11 @@ CASES = {
             "sigmoid": {"normalise": lambda r: "sigmoid", "plain_weights": lambda e, a: torch.sigmoid(e) * a},
             "top 2": {"normalise": lambda r: TopK(2), "plain_weights": lambda e, a: by_softmax(e, a & best_two(e, a))},
             "hard": {"normalise": lambda r: Hard(straight_through=True), "plain_weights": straight_through},
-            "a sink": {"normalise": lambda r: Softmax(r(4)), "plain_weights": with_a_sink},
+            "a sink": {"normalise": lambda r: Softmax(r(4)), "plain_weights": with_a_sink, "taken": TILED},
         }.items()
     },
-    "factor as a tensor": Case(after=lambda r: r(2, 1, 7, 7), refused={"sdpa": "takes no factor"}),
+    "factor as a tensor": Case(after=lambda r: r(2, 1, 7, 7), refused={"sdpa": "takes no factor"}, taken=TILED),
 }
-
-
-TILED = ("banded", "blocksparse")
 
 
 def told(mask: Any, name: str) -> Any:
@@ -303,9 +323,8 @@ def by_kernel(case: Case, x: Drawn, name: str) -> Tensor:
 
 
 def refusal(case: Case, name: str) -> str | None:
-    """What the kernel says against the case; the tiled ones take a factor, and otherwise what SDPA takes."""
-    reason = case.refused.get("sdpa" if name in (*TILED, "flex") else name)
-    return None if name in TILED and reason == "takes no factor" else reason
+    """What the kernel says against the case."""
+    return None if name in case.taken else case.refused.get("sdpa" if name in (*TILED, "flex") else name)
 
 
 def with_gradients(out: Tensor, x: Drawn) -> list[Tensor]:

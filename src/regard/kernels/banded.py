@@ -115,8 +115,15 @@ def _strip(
     distance = keys.index(alike)[:, None] - query
     hidden = (distance < -left) | (distance > right)
     empty = hidden.all(-1, keepdim=True)
-    added = torch.where(hidden, -math.inf, 0.0)
-    return Strip(height, keys, row, tiles, added=added, empty=empty if empty.any() else None)
+    return Strip(height, keys, row, tiles, added=_corners(hidden), empty=empty if empty.any() else None)
+
+
+def _corners(hidden: Tensor) -> tuple[tuple[slice, Tensor], ...]:
+    """What hides the pairs, for the first keys and for the last: those between are seen by all."""
+    seen = (~hidden.any(1).any(0)).nonzero()[:, 0].tolist()
+    first, last = (seen[0], seen[-1] + 1) if seen else (hidden.shape[2], hidden.shape[2])
+    ends = slice(0, first), slice(last, hidden.shape[2])
+    return tuple((keys, torch.where(hidden[..., keys], -math.inf, 0.0)) for keys in ends if keys.start < keys.stop)
 
 
 def _clamped(number: int, most: int) -> int:

@@ -44,7 +44,7 @@ class BlockSparse(Kernel):
     def doubts(self, problem: Problem) -> list[str]:
         """See `Kernel.doubts`."""
         reasons = strips.doubts(problem)
-        if not (needs_tensor(problem) or problem.after):
+        if not (needs_tensor(problem) or Sdpa().refusals(problem)):
             reasons.append("SDPA hides as much without a mask")
         elif problem.structure == Structure() and problem.Tq * problem.Tk * problem.D < UNKNOWN:
             reasons.append("the mask does not say what it hides, and looking may cost more than it saves")

@@ -14,7 +14,7 @@ from regard.equation.mask import Mask, Structure
 from regard.equation.normalisers import Normaliser, Softmax
 from regard.equation.precision import autocast
 from regard.equation.prepare import Keys
-from regard.equation.scores import Additive, Score
+from regard.equation.scores import Additive, Dot, Score
 
 
 class Call(NamedTuple):
@@ -56,6 +56,8 @@ class Problem:
     score: str
     score_key: tuple[object, ...]
     is_dot: bool
+    capped: bool
+    """Whether the score is the dot product beneath a soft cap."""
     is_additive: bool
     """Whether the score is v . tanh(q + k) of its projections, and nothing of the user's own."""
     pair_flops: int
@@ -72,6 +74,8 @@ class Problem:
     normalise: str
     softmax: bool
     """Whether the weights are the plain softmax, without a sink."""
+    sink: bool
+    """Whether the weights are the softmax beside a sink."""
     after: bool
     dropout: bool
     grad: bool
@@ -134,6 +138,7 @@ def describe(call: Call) -> Problem:
         score=repr(score),
         score_key=score.key,
         is_dot=score.is_dot,
+        capped=type(score) is Dot and score.cap is not None,
         is_additive=type(score) is Additive,
         pair_flops=flops,
         pair_numbers=numbers,
@@ -149,7 +154,8 @@ def describe(call: Call) -> Problem:
             for tensor in rule.tensors
         ),
         normalise=normaliser.name,
-        softmax=type(normaliser) is Softmax and len(of_normaliser) == 0,
+        softmax=type(normaliser) is Softmax and normaliser.sink is None,
+        sink=type(normaliser) is Softmax and normaliser.sink is not None,
         after=after is not None,
         dropout=dropout > 0,
         grad=torch.is_grad_enabled() and any(x.requires_grad for x in differentiable),

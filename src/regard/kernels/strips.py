@@ -6,6 +6,9 @@ backward computes the weights again. Nothing (Tq, Tk) in size is built, and noth
 
     S = scale Q Kᵀ + bias, hidden where the mask hides;   P = softmax(S);   O = (P ∘ F) V,   F = after ∘ dropout
     dV = (P ∘ F)ᵀ dO;   dP = F ∘ dO Vᵀ;   dS = P ∘ (dP − Σ P ∘ dP);   dQ = scale dS K;   dK = scale dSᵀ Q
+
+With a soft cap S = cap t + bias, t = tanh(scale Q Kᵀ / cap), and what flows through it is dS ∘ (1 − t²). With a sink
+P = softmax(S) / (1 + e^{sink − lse}), dS is the same formula, and d sink = −Σ (Σ P ∘ dP) / (1 + e^{lse − sink}).
 """
 
 import math
@@ -48,15 +51,18 @@ class Window:
         size, strides = (tiles, self.width, x.shape[1]), (self.step * row, row, 1)
         return x.as_strided(size, strides, x.storage_offset() + self.start * row)
 
-    def add(self, x: Tensor, rows: Tensor) -> None:
-        """Add (tiles, width, D) to these rows of x (Tk, D)."""
-        tiles = len(rows)
-        if not self.step or tiles == 1:
-            x[self.start : self.start + self.width] += rows.sum(0)
+    def add_product(self, x: Tensor, y: Tensor, factor: float, into: Tensor, room: Tensor | None = None) -> None:
+        """Add factor · xᵀ y, x (tiles, height, width) and y (tiles, height, D), to these rows of `into` (Tk, D)."""
+        tiles = x.shape[0]
+        if not self.step or tiles == 1:  # the tiles have the same keys, so their products' sum is one product
+            into[self.start : self.start + self.width].addmm_(
+                x.flatten(0, 1).mT, y.reshape(-1, y.shape[2]), alpha=factor
+            )
             return
         for first in range(0, self.width, self.step):  # tiles overlap; slices no wider than the step do not
-            piece = rows[:, first : first + self.step]
-            Window(self.start + first, self.step, piece.shape[1]).of(x, tiles).add_(piece)
+            piece = x[..., first : first + self.step]
+            rows = Window(self.start + first, self.step, piece.shape[2]).of(into, tiles)
+            torch.baddbmm(rows, piece.mT, y, alpha=factor, out=rows)
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,12 @@ class Blocks:
     """(tiles, blocks)"""
     size: int
 
-    @property
+    @cached_property
+    def of_all(self) -> Tensor:
+        """The numbers, tile after tile."""
+        return self.numbers.flatten()
+
+    @cached_property
     def width(self) -> int:
         """Keys of a tile."""
         return self.numbers.shape[1] * self.size
@@ -76,16 +87,19 @@ class Blocks:
         """The keys' numbers (tiles, width); there may be none such, in the last block."""
         return (self.numbers[..., None] * self.size + torch.arange(self.size)).flatten(1)
 
-    def of(self, x: Tensor, tiles: int, room: Tensor) -> Tensor:
+    def of(self, x: Tensor, tiles: int, room: Tensor | None) -> Tensor:
         """These rows (tiles, width, D) of x (Tk, D), Tk a multiple of the size: a copy, in the room given."""
+        assert room is not None
         block = self.size * x.shape[1]
-        torch.index_select(x.view(-1, block), 0, self.numbers.flatten(), out=room.view(-1, block))
+        torch.index_select(x.view(-1, block), 0, self.of_all, out=room.view(-1, block))
         return room
 
-    def add(self, x: Tensor, rows: Tensor) -> None:
-        """Add (tiles, width, D) to these rows of x (Tk, D)."""
-        block = self.size * x.shape[1]
-        x.view(-1, block).index_add_(0, self.numbers.flatten(), rows.view(-1, block))
+    def add_product(self, x: Tensor, y: Tensor, factor: float, into: Tensor, room: Tensor | None) -> None:
+        """Add factor · xᵀ y, x (tiles, height, width) and y (tiles, height, D), to these rows of `into` (Tk, D)."""
+        assert room is not None
+        _product(x.mT, y, factor, room)
+        block = self.size * into.shape[1]
+        into.view(-1, block).index_add_(0, self.of_all, room.view(-1, block))
 
 
 @dataclass(frozen=True)
@@ -102,8 +116,8 @@ class Strip:
     """Otherwise: the tiles' numbers; tile i begins with query i * height."""
     asks: int = 0
     """About how many of a tile's keys, from the first, the mask must be asked; the others are all allowed."""
-    added: Tensor | None = None
-    """0, or -inf where the pair is hidden: (height, width), or (tiles, height, width); in every batch row and head."""
+    added: Sequence[tuple[slice, Tensor]] = ()
+    """For some of the keys: 0, or -inf where a pair is hidden, (tiles or 1, height, .), in all batch rows and heads."""
     empty: Tensor | None = None
     """Where `added` hides everything from a query: (tiles, height, 1)."""
     batch: Sequence[int] | None = None
@@ -114,7 +128,7 @@ class Strip:
     @property
     def tiles(self) -> int:
         """How many tiles."""
-        return self.count if self.numbers is None else len(self.numbers)
+        return self.count if self.numbers is None else self.numbers.shape[0]
 
     @property
     def size(self) -> tuple[int, int, int]:
@@ -134,15 +148,16 @@ class Strip:
         if self.numbers is None:
             return x[self.first : self.first + self.count * self.height].unflatten(0, (self.count, self.height))
         whole = x.shape[0] // self.height
-        return x[: whole * self.height].unflatten(0, (whole, self.height))[self.numbers]
+        return x[: whole * self.height].unflatten(0, (whole, self.height)).index_select(0, self.numbers)
 
-    def product(self, x: Tensor, y: Tensor, into: Tensor) -> None:
-        """Write x @ y (tiles, height, D) into the queries' rows of `into` (Tq, D)."""
+    def product(self, x: Tensor, y: Tensor, factor: float, into: Tensor) -> None:
+        """Write factor · x y (tiles, height, D) into the queries' rows of `into` (Tq, D)."""
         if self.numbers is None:
-            torch.bmm(x, y, out=self.of(into))
+            _product(x, y, factor, self.of(into))
             return
         whole = into.shape[0] // self.height
-        into[: whole * self.height].view(whole, self.height, -1).index_copy_(0, self.numbers, x @ y)
+        found = _product(x, y, factor, x.new_empty(*x.shape[:2], y.shape[2]))
+        into[: whole * self.height].view(whole, self.height, -1).index_copy_(0, self.numbers, found)
 
 
 @dataclass
@@ -157,6 +172,9 @@ class Work:
     bias: Bias | None
     after: Bias | None
     dropout: float
+    cap: float | None = None
+    sink: Tensor | None = None
+    """(H,)"""
     lengths: list[int] | None = None
     """Keys from this number on are hidden from the batch row, beside what a strip says."""
     seed: int = 0
@@ -166,41 +184,47 @@ class Work:
         """(B, H, Tq, Dv) of q, k, v in one dtype, float32 or float64; 0 for queries that no strip has."""
         out = q.new_zeros(*q.shape[:3], v.shape[3])
         group = q.shape[1] // k.shape[1]
-        scratch = _Scratch(self.strips, q, 2, max(k.shape[3], v.shape[3]))
+        scratch = _Scratch(self.strips, q, max(k.shape[3], v.shape[3]))
         for part in self._parts():
             strip, b = part.strip, part.b
             for h in part.heads:
                 keys, values = scratch.keys(strip, k[b, h // group], v[b, h // group])
                 p = part.weights(strip.of(q[b, h]), keys, h, scratch)
-                strip.product(part.dropped(p, h, scratch), values, out[b, h])
+                strip.product(part.dropped(p, h, scratch), values, 1.0, out[b, h])
         return out
 
     def gradients(self, q: Tensor, k: Tensor, v: Tensor, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Of q, k and v, and of every tensor that the bias and the factor read (None for those that want none)."""
+        """Of q, k, v and the sink, and of every tensor that bias and factor read (None for those that want none)."""
         dq, dk, dv = (torch.zeros(x.shape, dtype=x.dtype) for x in (q, k, v))
+        sinks = None if self.sink is None else torch.zeros(self.sink.shape, dtype=torch.float64)
         group = q.shape[1] // k.shape[1]
-        scratch = _Scratch(self.strips, q, 3, max(k.shape[3], v.shape[3]))
+        scratch = _Scratch(self.strips, q, max(k.shape[3], v.shape[3]))
         learned = _Learned(self.bias), _Learned(self.after)
         for part in self._parts():
             strip, b = part.strip, part.b
             for h in part.heads:
-                kh, vh = dk[b, h // group], dv[b, h // group]
-                queries, g = strip.of(q[b, h]) * self.scale, strip.of(gradient[b, h])
+                queries, g = strip.of(q[b, h]), strip.of(gradient[b, h])
                 keys, values = scratch.keys(strip, k[b, h // group], v[b, h // group])
-                p = part.weights(queries, keys, h, scratch, scaled=True)
-                strip.keys.add(vh, torch.bmm(part.dropped(p, h, scratch).mT, g, out=scratch.rows(strip, v)))
-                dp = torch.bmm(g, values.mT, out=scratch(1, strip))
+                p = part.weights(queries, keys, h, scratch, keep=True)
+                used = part.dropped(p, h, scratch)
+                strip.keys.add_product(used, g, 1.0, dv[b, h // group], scratch.rows(strip, v))
+                dp = torch.bmm(g, values.mT, out=scratch("dp", strip))
                 if part.after is not None and learned[1].wanted:
                     learned[1].add(part.kept(dp * p, h), part.after, part.place(part.after, h))
                 dp = part.factored(dp, h)
-                ds = torch._softmax_backward_data(dp, p, -1, p.dtype, grad_input=scratch(2, strip))
+                if sinks is not None:
+                    assert part.missed is not None
+                    sinks[h] -= ((p * dp).sum(-1, keepdim=True) * part.missed).sum()
+                ds = torch._softmax_backward_data(dp, p, -1, p.dtype, grad_input=dp)
                 if part.bias is not None and learned[0].wanted:
                     learned[0].add(ds, part.bias, part.place(part.bias, h))
-                strip.product(ds, keys, dq[b, h])
-                strip.keys.add(kh, torch.bmm(ds.mT, queries, out=scratch.rows(strip, k)))
+                if self.cap is not None:
+                    torch.ops.aten.tanh_backward.grad_input(ds, scratch("tanh", strip), grad_input=ds)
+                strip.product(ds, keys, self.scale, dq[b, h])
+                strip.keys.add_product(ds, queries, self.scale, dk[b, h // group], scratch.rows(strip, k))
             for of_rule in learned:
                 of_rule.flow(part.grid)
-        return dq.mul_(self.scale), dk, dv, *learned[0].gradients(), *learned[1].gradients()
+        return dq, dk, dv, sinks, *learned[0].gradients(), *learned[1].gradients()
 
     def _parts(self) -> Iterator["_Part"]:
         """Every strip for every batch row, with what the rules say there; said once where rows do not matter."""
@@ -234,6 +258,8 @@ class _Part:
     bias: Tensor | None
     after: Tensor | None
     number: int = 0
+    missed: Tensor | None = None
+    """(tiles, height, 1): what a sink takes of each query's weights, of the head asked last."""
 
     @classmethod
     def of(cls, work: Work, strip: Strip, b: int, heads: Sequence[int], length: int | None) -> "_Part":
@@ -262,27 +288,42 @@ class _Part:
         self.b, self.number = b, number
         return self
 
-    def weights(self, q: Tensor, k: Tensor, h: int, scratch: "_Scratch", *, scaled: bool = False) -> Tensor:
-        """P (tiles, height, width) of head h."""
-        strip = self.strip
-        s = torch.bmm(q if scaled else q * self.work.scale, k.mT, out=scratch(1, strip))
+    def weights(self, q: Tensor, k: Tensor, h: int, scratch: "_Scratch", *, keep: bool = False) -> Tensor:
+        """P (tiles, height, width) of head h; with `keep`, the tangent that a cap bends scores by stays in scratch."""
+        strip, work = self.strip, self.work
+        s = scratch("p", strip)
+        if work.cap is None:
+            _product(q, k.mT, work.scale, s)
+        else:
+            t = scratch("tanh", strip) if keep else s
+            torch.mul(_product(q, k.mT, work.scale / work.cap, t).tanh_(), work.cap, out=s)
         if self.bias is not None:
             s += self._of(self.bias, h)
-        if strip.added is not None:
-            s += strip.added
+        for keys, added in strip.added:
+            s[..., keys] += added
         if self.hidden is not None:
             s[..., : self.hidden.shape[-1]].masked_fill_(self._of(self.hidden, h), -math.inf)
         empty = None if self.empty is None else self._of(self.empty, h)
         if self.bias is not None:  # it may hide, too
             empty = s.amax(-1, keepdim=True) == -math.inf
-        p = torch.softmax(s, -1, out=scratch(0, strip))
+        p = torch.softmax(s, -1, out=s) if work.sink is None else self._beside(work.sink[h], s)
         return p if empty is None else p.masked_fill_(empty, 0)
+
+    def _beside(self, sink: Tensor, s: Tensor) -> Tensor:
+        """The softmax of each row, in its place, less what the sink takes."""
+        most = s.amax(-1, keepdim=True)
+        p = torch.softmax(s, -1, out=s)
+        above = sink - (most - p.amax(-1, keepdim=True).log_())  # the largest weight is e^{most - lse}
+        self.missed = torch.sigmoid(above)
+        if self.empty is not None or self.bias is not None:  # who sees nothing has no largest weight
+            self.missed = self.missed.nan_to_num_()
+        return p.mul_(torch.sigmoid(-above))
 
     def dropped(self, p: Tensor, h: int, scratch: "_Scratch") -> Tensor:
         """P ∘ F."""
         if self.after is None and not self.work.dropout:
             return p
-        return self.factored(scratch(1, self.strip).copy_(p), h)
+        return self.factored(scratch("dp", self.strip).copy_(p), h)
 
     def factored(self, x: Tensor, h: int) -> Tensor:
         """x ∘ F, in place."""
@@ -348,32 +389,53 @@ class _Learned:
 class _Scratch:
     """Memory for what one strip computes, as much as the largest wants, used again for every strip."""
 
-    def __init__(self, strips: Sequence[Strip], like: Tensor, count: int, features: int) -> None:
-        pairs = max((math.prod(s.size) for s in strips), default=0)
-        keys = max((s.tiles * s.keys.width for s in strips), default=0)
-        self.matrices = [like.new_empty(pairs) for _ in range(count)]
-        self.of_keys = [like.new_empty(keys * features) for _ in range(3)]
+    def __init__(self, strips: Sequence[Strip], like: Tensor, features: int) -> None:
+        self.like = like
+        self.pairs = max((math.prod(s.size) for s in strips), default=0)
+        self.rows_of_keys = max((s.tiles * s.keys.width for s in strips), default=0) * features
+        self.taken: dict[str, Tensor] = {}
+        self.strip: Strip | None = None
+        self.of_strip: dict[tuple[str, int], Tensor] = {}
 
-    def __call__(self, which: int, strip: Strip) -> Tensor:
+    def __call__(self, name: str, strip: Strip) -> Tensor:
         """(tiles, height, width): for scores or weights."""
-        return self.matrices[which][: math.prod(strip.size)].view(strip.size)
+        return self._room(name, strip, self.pairs, strip.height, strip.keys.width)
 
     def keys(self, strip: Strip, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """The strip's keys and values (tiles, width, D) of k and v (Tk, D)."""
-        one, two = (strip.keys.of(x, strip.tiles, self.rows(strip, x, i)) for i, x in ((1, k), (2, v)))
+        one, two = (strip.keys.of(x, strip.tiles, self.rows(strip, x, name)) for name, x in (("k", k), ("v", v)))
         return one, two
 
-    def rows(self, strip: Strip, x: Tensor, which: int = 0) -> Tensor:
-        """(tiles, width, D): for rows of x (..., D), or for their gradient."""
-        size = (strip.tiles, strip.keys.width, x.shape[-1])
-        return self.of_keys[which][: math.prod(size)].view(size)
+    def rows(self, strip: Strip, x: Tensor, name: str = "rows") -> Tensor | None:
+        """(tiles, width, D): for rows of x (..., D), or for their gradient; None where they are no copies."""
+        if isinstance(strip.keys, Window):
+            return None
+        return self._room(name, strip, self.rows_of_keys, strip.keys.width, x.shape[-1])
+
+    def _room(self, name: str, strip: Strip, most: int, rows: int, columns: int) -> Tensor:
+        if strip is not self.strip:
+            self.strip, self.of_strip = strip, {}
+        found = self.of_strip.get((name, columns))
+        if found is None:
+            if name not in self.taken:
+                self.taken[name] = self.like.new_empty(most)
+            found = self.taken[name][: strip.tiles * rows * columns].view(strip.tiles, rows, columns)
+            self.of_strip[name, columns] = found
+        return found
+
+
+def _product(x: Tensor, y: Tensor, factor: float, out: Tensor) -> Tensor:
+    """factor · x y, matrix by matrix, into `out`."""
+    return torch.baddbmm(out, x, y, beta=0, alpha=factor, out=out)
 
 
 class _Attend(torch.autograd.Function):
-    """The context of a work; the tensors of its rules come along so that gradients find them."""
+    """The context of a work; the sink and the tensors of its rules come along so that gradients find them."""
 
     @staticmethod
-    def forward(ctx: Any, work: Work, q: Tensor, k: Tensor, v: Tensor, *of_rules: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, work: Work, q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, *of_rules: Tensor
+    ) -> Tensor:
         ctx.save_for_backward(q, k, v, *of_rules)
         ctx.work = work
         return work.context(q, k, v)
@@ -409,6 +471,7 @@ def attend(
         q, k, v = (x if x.stride(-1) == 1 else x.contiguous() for x in inputs(call))
         if block > 1:
             k, v = (F.pad(x, (0, 0, 0, -problem.Tk % block)).contiguous() for x in (k, v))
+        sink = getattr(call.normaliser, "sink", None)
         work = Work(
             strips,
             (problem.B, problem.H, problem.Tq, problem.Tk),
@@ -417,11 +480,13 @@ def attend(
             call.bias,
             call.after,
             call.dropout,
+            getattr(call.score, "cap", None),
+            sink,
             lengths,
             int(torch.randint(2**62, ()).item()) if call.dropout else 0,
         )
         of_rules = [tensor for rule in (call.bias, call.after) if rule is not None for tensor in rule.tensors]
-        return _Attend.apply(work, q, k, v, *of_rules).to(call.v.dtype)
+        return _Attend.apply(work, q, k, v, sink, *of_rules).to(call.v.dtype)
 
 
 def refusals(problem: Problem) -> list[str]:
@@ -429,9 +494,9 @@ def refusals(problem: Problem) -> list[str]:
     reasons = []
     if problem.weights:
         reasons.append("it does not return weights")
-    if not problem.is_dot:
+    if not (problem.is_dot or problem.capped):
         reasons.append(f"the score {problem.score} is not a dot product")
-    if not problem.softmax:
+    if not (problem.softmax or problem.sink):
         reasons.append(f"it normalises by softmax only, not by {problem.normalise}")
     if problem.device != "cpu":
         reasons.append(f"it computes on cpu, not on {problem.device}")
