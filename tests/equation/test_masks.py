@@ -275,3 +275,18 @@ def test_and_or_not_in_words_are_refused() -> None:
 def test_what_does_not_fit_is_named(make: Callable[[], object], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         make()
+
+
+def test_padding_is_told_anew_once_its_lengths_were_written_to() -> None:
+    lengths = torch.tensor([3, 1])
+    mask = padding(lengths)
+    assert mask.dense(2, 1, 1, 4) is mask.dense(2, 1, 1, 4)
+    assert mask.dense(2, 1, 1, 3).shape == (2, 1, 1, 3)
+    lengths[1] = 2
+    assert mask.dense(2, 1, 1, 4)[:, 0, 0].tolist() == [[True, True, True, False], [True, True, False, False]]
+    with torch.inference_mode():
+        unwatched = torch.tensor([3, 1])
+        mask = padding(unwatched)
+        mask.dense(2, 1, 1, 4)
+        unwatched[1] = 2
+        assert mask.dense(2, 1, 1, 4)[1, 0, 0].tolist() == [True, True, False, False]

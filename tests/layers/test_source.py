@@ -6,6 +6,7 @@ import torch
 from cases import Case, must_hold
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from regard.attend import plan
 from regard.layers import AdditiveAttention, DotAttention, GeneralAttention, LocalAttention
 
 B, T, S, Q, K = 3, 5, 7, 6, 4
@@ -189,3 +190,14 @@ def test_local_attention_gives_one_number_in_its_window_and_over_all_positions(p
 def test_local_attention_wants_a_window():
     with pytest.raises(ValueError, match="window: expected at least 1"):
         LocalAttention(4, 4, 0)
+
+
+def test_padding_is_told_as_lengths_so_that_long_sources_are_not_computed_behind_them():
+    layer, lengths = DotAttention(), torch.tensor([256, 9, 100])
+    memory = layer.prepare(torch.randn(3, 256, 64), lengths)
+    query = torch.randn(3, 256, 64)
+    assert plan(query[:, None], memory.keys, memory.values).kernel == "lengths"
+    rows = torch.tensor([2, 0])
+    some = memory.select(rows)
+    assert some.keys.mask.key_lengths().tolist() == [100, 256]
+    torch.testing.assert_close(layer(query[rows], some), layer(query, memory)[rows])

@@ -59,6 +59,7 @@ class _Padding(Mask):
         self.key = ("padding", *(tensor.shape[0] for tensor in self.tensors))
         self.structure = _LENGTHS if self.queries is None else _BOTH_LENGTHS
         self.per_key = self.queries is None
+        self._last: tuple[object, Tensor] = (None, self.lengths)
 
     def at(self, grid: Grid) -> Tensor:
         allowed = grid.key < self.lengths.to(grid.key.device)[grid.batch]
@@ -71,10 +72,17 @@ class _Padding(Mask):
     ) -> Tensor:
         if self.queries is not None:
             return super().dense(B, H, Tq, Tk, device, part)
-        keys, lengths = torch.arange(Tk, device=device), self.lengths
-        if part is not WHOLE:
-            keys, lengths = keys[part.keys], lengths[part.batch]
-        return keys < lengths.to(device)[:, None, None, None]  # the same as at(), faster
+        if part is not WHOLE or torch.compiler.is_compiling() or self.lengths.is_inference():
+            return self._within(Tk, device, part)
+        now, last = (Tk, device, self.lengths._version), self._last  # other threads may ask too
+        if last[0] != now:  # a decoder asks the same at each step
+            self._last = last = now, self._within(Tk, device, part)
+        return last[1]
+
+    def _within(self, Tk: int, device: torch.device | str | None, part: Part) -> Tensor:
+        """The same as `at`, faster."""
+        keys = torch.arange(Tk, device=device)[part.keys]
+        return keys < self.lengths[part.batch].to(device)[:, None, None, None]
 
     def check(self, B: int, H: int, Tq: int, Tk: int) -> None:
         for name, tensor in zip(("lengths", "queries"), self.tensors, strict=False):

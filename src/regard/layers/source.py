@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from regard.attend import attend, attend_with_weights
 from regard.equation.biases import Bias
 from regard.equation.mask import Mask
-from regard.equation.masks import as_mask, dense
+from regard.equation.masks import as_mask, padding
 from regard.equation.normalisers import Normaliser, Softmax
 from regard.equation.precision import autocast
 from regard.equation.prepare import Keys
@@ -39,9 +39,9 @@ class Memory(NamedTuple):
 
     def select(self, rows: Int[Tensor, " rows"]) -> Self:
         """Some of the batch rows."""
-        mask = self.keys.mask
-        kept = None if mask is None else dense(mask.tensors[0][rows])
-        return type(self)(Keys(self.keys.k[rows], self.keys.score, self.values[rows], kept), self.lengths[rows])
+        lengths = self.lengths[rows]
+        mask = None if self.keys.mask is None else padding(lengths)
+        return type(self)(Keys(self.keys.k[rows], self.keys.score, self.values[rows], mask), lengths)
 
 
 class Focus(NamedTuple):
@@ -92,8 +92,7 @@ class SourceAttention(nn.Module):
         if lengths is None:
             lengths = torch.full((batch,), width, device=states.device)
         lengths = checked_lengths(lengths, batch, states.device)
-        within = torch.arange(width, device=states.device) < lengths[:, None]
-        return Memory(score.prepare(states[:, None], values[:, None], dense(within[:, None, None])), lengths)
+        return Memory(score.prepare(states[:, None], values[:, None], padding(lengths)), lengths)
 
     def forward(
         self,
