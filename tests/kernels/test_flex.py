@@ -253,7 +253,7 @@ def test_on_a_cpu_nobody_chooses_it_and_it_says_what_it_cannot_do() -> None:
     for parts in ({"mask": window(128, 128)}, {"score": Dot(cap=50.0)}, {"bias": alibi(8), "mask": strided(64)}):
         found = plan(q, q, q, **parts)
         assert found.kernel != "flex"
-        assert found.reasons["flex"] == ["on cpu it is there to be checked"]
+        assert found.reasons["flex"] == ["it is for cuda: on cpu it computes plainly"]
     assert plan(q, q, q.clone().requires_grad_(), mask=window(1, 1)).reasons["flex"] == ["on cpu it has no gradients"]
     with kernel("flex"), pytest.raises(ValueError, match=r"kernel flex was asked for.*it drops no weights"):
         attend(*(torch.zeros(1, 1, 2, 4),) * 3, dropout=0.1)

@@ -70,9 +70,9 @@ class Flex(Kernel):
 
     def doubts(self, problem: Problem) -> list[str]:
         """See `Kernel.doubts`."""
-        reasons = []
         if problem.device != "cuda":
-            reasons.append(f"on {problem.device} it is there to be checked")
+            return [f"it is for cuda: on {problem.device} it computes plainly"]
+        reasons = []
         if not (needs_tensor(problem) or problem.bias or _is_capped(problem)):
             reasons.append("SDPA takes this without a mask")
         if problem.Tq * problem.Tk < FEW:
