@@ -1,6 +1,6 @@
 """What a mask tells of tiles without looking into them: never wrong, and where it says so, exact."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -8,6 +8,7 @@ import torch
 from regard.equation.mask import Corners, Mask
 from regard.equation.masks import blocks, causal, dense, documents, padding, tokens, window
 from regard.equation.patterns import bigbird, fixed, strided
+from regard.equation.rules import Rule
 
 B, H = 2, 2
 
@@ -77,3 +78,55 @@ def test_a_mask_of_ones_own_tells_nothing() -> None:
     some, full = Odd().cover(Corners.of(1, 1, 8, 8, 4, 4))
     assert some.all()
     assert not full.any()
+
+
+def held(rule: Rule) -> Iterator[torch.Tensor]:
+    """The tensors that a rule and its parts hold."""
+    for part in vars(rule).values():
+        if isinstance(part, torch.Tensor):
+            yield part
+        elif isinstance(part, Rule):
+            yield from held(part)
+
+
+def kinds(of: type[Mask]) -> set[type[Mask]]:
+    """All masks of the equation, but those that only others are made of."""
+    found = {kind for kind in of.__subclasses__() if kind.__module__.startswith("regard.equation.")}
+    return {kind for kind in found if kind.__abstractmethods__ == frozenset()}.union(*map(kinds, found))
+
+
+def parts(mask: Mask) -> set[type[Mask]]:
+    inside = [part for part in vars(mask).values() if isinstance(part, Mask)]
+    return {type(mask)}.union(*map(parts, inside))
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_every_tensor_a_mask_reads_is_told_so_that_what_was_found_out_of_it_is_not_kept_too_long(name: str) -> None:
+    mask = MASKS[name](24, 24)
+    for tensor in held(mask):
+        before = [told._version for told in mask.tensors]
+        tensor.copy_(tensor.clone())
+        assert [told._version for told in mask.tensors] != before
+
+
+def test_the_masks_above_are_of_every_kind() -> None:
+    assert set().union(*(parts(make(24, 24)) for make in MASKS.values())) >= {
+        kind for kind in kinds(Mask) if kind.__name__ != "_Pair"
+    }
+
+
+def test_a_mask_is_written_to_where_the_tensor_it_was_made_of_is() -> None:
+    """Nothing is copied: the owner's own writing counts."""
+    layout, flags, numbers = holes(6, 6), holes(24), ids(24)
+    lengths = torch.tensor([24, 7])
+    given = (
+        (layout, blocks(layout, 4)),
+        (layout, dense(layout)),
+        (flags, tokens(flags)),
+        (numbers, ~documents(numbers)),
+        (lengths, causal() & padding(lengths)),
+    )
+    for tensor, mask in given:
+        before = [told._version for told in mask.tensors]
+        tensor.zero_()
+        assert [told._version for told in mask.tensors] != before

@@ -86,7 +86,11 @@ Where neither is certain the first is True and the second False."""
 
 
 class Mask(Rule):
-    """A rule that says which pairs may attend; combine with `&`, `|`, `~`."""
+    """A rule that says which pairs may attend; combine with `&`, `|`, `~`.
+
+    Its `tensors` must be all that it reads, the given ones or views of them, no copies: what a kernel finds out about
+    a mask it keeps until one of these is written to, and a mask that left one out would go on being what it was.
+    """
 
     structure = Structure()
     per_key = False
