@@ -6,9 +6,11 @@ alive can still score more than those wanted, or at its longest length, where th
 """
 
 import heapq
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -37,8 +39,8 @@ class _History:
 
     def __init__(self, batch: int):
         self.batch = batch
-        self.words: list[Any] = []  # of each step: (sentence, hypothesis), as tensors until they are read
-        self.parents: list[Any] = []
+        self.words: list[Tensor] = []  # of each step: (sentence, hypothesis)
+        self.parents: list[Tensor] = []
         self.weights: list[Tensor] = []
 
     def add(self, rows: Tensor, words: Tensor, parents: Tensor) -> None:
@@ -48,20 +50,39 @@ class _History:
     def look(self, rows: Tensor, weights: Tensor) -> None:
         self.weights.append(self._whole(rows, weights))
 
-    def read(self) -> None:
-        """Make numbers of the tensors, once, for `trace`."""
-        self.words, self.parents = [x.tolist() for x in self.words], [x.tolist() for x in self.parents]
+    def trace(self, ends: list[list[_End]]) -> list[list[Hypothesis]]:
+        """Each sentence's hypotheses, from their ends back to the first step, all at once."""
+        every = [end for of_row in ends for end in of_row]
+        rows = np.repeat(np.arange(self.batch), [len(of_row) for of_row in ends])
+        steps = np.array([end.step for end in every], dtype=np.int64)
+        slots = np.array([end.parent for end in every], dtype=np.int64)
+        longest = int(steps.max(initial=0))
+        words, places = (np.zeros((len(every), longest + 1), dtype=np.int64) for _ in range(2))
+        for step in range(longest, -1, -1):
+            places[:, step] = slots  # of a hypothesis that has ended by then: nobody asks
+            if step:
+                at = np.flatnonzero(steps >= step)
+                before = (rows[at], slots[at])
+                words[at, step - 1] = self.words[step - 1].cpu().numpy()[before]
+                slots[at] = self.parents[step - 1].cpu().numpy()[before]
+        looks = self._looks(rows, places) if self.weights else [None] * len(every)
+        found = iter(
+            Hypothesis(
+                said[: end.step] if end.token == EOS else [*said[: end.step], end.token],
+                end.log_prob,
+                end.score,
+                end.token == EOS,
+                None if look is None else look[: end.step + 1],
+            )
+            for end, said, look in zip(every, words.tolist(), looks, strict=True)
+        )
+        return [[next(found) for _ in of_row] for of_row in ends]
 
-    def trace(self, row: int, end: _End) -> Hypothesis:
-        """Follow the parents from the end back to the first step."""
-        words = [] if end.token == EOS else [end.token]
-        slot, places = end.parent, [end.parent]
-        for step in range(end.step - 1, -1, -1):
-            words.append(self.words[step][row][slot])
-            slot = self.parents[step][row][slot]
-            places.append(slot)
-        looks = [self.weights[step][row, place] for step, place in enumerate(reversed(places))] if self.weights else []
-        return Hypothesis(words[::-1], end.log_prob, end.score, end.token == EOS, torch.stack(looks) if looks else None)
+    def _looks(self, rows: np.ndarray, places: np.ndarray) -> Iterable[Tensor]:
+        """α of every step, for each hypothesis."""
+        device = self.weights[0].device
+        row, place = torch.from_numpy(rows).to(device), torch.from_numpy(places).to(device)
+        return torch.stack([self.weights[step][row, place[:, step]] for step in range(places.shape[1])], 1).unbind(0)
 
     def _whole(self, rows: Tensor, values: Tensor) -> Tensor:
         if len(rows) == self.batch:
@@ -144,8 +165,7 @@ def beam_search(
             break
         if len(going) < len(live.rows):
             live.keep(torch.tensor(going, device=source.device))
-    history.read()
-    return [[history.trace(i, end) for end in heapq.nlargest(decoding.beam, ends[i])] for i in range(batch)]
+    return history.trace([heapq.nlargest(decoding.beam, found) for found in ends])
 
 
 def _begin(model: StepModel, source: Tensor, lengths: Tensor, decoding: Decoding, prefixes: Prefixes) -> _Live:
