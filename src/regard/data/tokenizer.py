@@ -37,6 +37,7 @@ class Tokenizer:
         self._engine = engine
         self._engine.encode_special_tokens = True  # the text "</s>" is text
         self._words = pre_tokenizers.Split(WORD, behavior="isolated")
+        self._pieces = {PAD: "", BOS: "", EOS: "", UNK: UNKNOWN}  # and those that were asked for
 
     @classmethod
     def train(cls, sentences: Iterable[str], vocabulary: int) -> Self:
@@ -133,9 +134,10 @@ class Tokenizer:
         return [(text, places) for text, places in words if text and places]
 
     def _piece(self, i: int) -> str:
-        if i in (PAD, BOS, EOS):
-            return ""
-        return UNKNOWN if i == UNK else str(self._engine.id_to_token(i))
+        found = self._pieces.get(i)
+        if found is None:
+            found = self._pieces[i] = str(self._engine.id_to_token(i))
+        return found
 
 
 def _running(lengths: Iterable[int]) -> list[int]:
