@@ -4,6 +4,7 @@ Arrays are flat and C order: `logits` (sentences, hypotheses, vocabulary) as flo
 What a row gives depends on nothing but the row, and equal totals stand in the order of hypotheses and words.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ Array = np.ndarray
 STRIP = 4 * LANES  # words looked at together
 _VANISHED = np.float32(-87)  # e to this is 0 beside 1
 _INFINITE = np.float32(np.inf)
+_part: Any = partial(njit, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 @intrinsic
@@ -72,7 +74,7 @@ def normalisers(logits: Array, found: Array) -> None:
         found[row] = most + np.log(added)
 
 
-@njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@_part()
 def _power(x: Any, least: Any) -> Any:
     return where_above(x, least, exponential(at_least(x, least)))
 
@@ -109,7 +111,7 @@ def best(offsets: Array, logits: Array, totals: Array, places: Array) -> None:
                     _insert(found, at, offsets[i, beam] + x, beam * words + j)
 
 
-@njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@_part()
 def _highest(logits: Array, start: int, end: int) -> Any:
     """The largest of a strip's logits."""
     if start + STRIP <= end:
@@ -121,7 +123,7 @@ def _highest(logits: Array, start: int, end: int) -> Any:
     return most
 
 
-@njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@_part()
 def _insert(found: Array, places: Array, x: float, place: int) -> None:
     """Put a number where it belongs among the best so far, behind its equals."""
     at = len(found) - 1
