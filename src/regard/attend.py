@@ -131,9 +131,21 @@ def plan(
 def explain(q: Tensor, k: Tensor | Keys, v: Tensor, **arguments: Any) -> str:
     """Which kernel `attend` takes for these arguments, why not the others, and what it costs: text to print.
 
-    The arguments are those of `plan`.
+    The arguments are those of `plan`. Where a kernel decides by the mask's numbers, they are looked at.
     """
-    return str(plan(q, k, v, **arguments))
+    given = call(q, k, v, **{**_LEFT_OUT, **arguments})
+    return str(plan(q, k, v, **arguments).of(given))
+
+
+_LEFT_OUT = {
+    "score": None,
+    "mask": None,
+    "bias": None,
+    "normalise": "softmax",
+    "after": None,
+    "dropout": 0.0,
+    "weights": False,
+}
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from regard.attend import attend, plan
+from regard.attend import attend, explain, plan
 from regard.equation.biases import alibi, gaussian, relative
 from regard.equation.mask import Mask
 from regard.equation.masks import blocks, causal, dense, documents, padding, tokens, window
@@ -145,6 +145,13 @@ def test_masks_with_few_empty_tiles_go_to_sdpa_unless_it_is_asked_for_by_name(mo
         got = attend(q, k, v, mask=mask) if name is None else by_name(name, q, k, v, mask=mask)
         torch.testing.assert_close(got, by_name("reference", q, k, v, mask=mask), atol=1e-5, rtol=1e-5)
         assert len(strips_taken) == taken
+    left = "kernel    blocksparse, which leaves this call to sdpa: with these numbers"
+    assert left in explain(q, k, v, mask=full)
+    assert left not in explain(q, k, v, mask=sparse)
+    with kernel("blocksparse"):
+        assert left not in explain(q, k, v, mask=full)
+    of_no_numbers = (torch.ones(1024, 1024, dtype=torch.bool, device="meta"), *(x.to("meta") for x in (q, k, v)))
+    assert "blocksparse\n" in explain(*of_no_numbers[1:], mask=of_no_numbers[0])
 
 
 def test_what_it_takes_and_what_it_leaves_to_others() -> None:

@@ -60,19 +60,35 @@ class BlockSparse(Kernel):
 
     def bind(self, problem: Problem) -> Compute:
         """See `Kernel.bind`."""
-        side = side_of(None if problem.structure is None else problem.structure.block)
-        size = (problem.B, problem.H, problem.Tq, problem.Tk)
-        dense = Sdpa()
-        otherwise = None if dense.refusals(problem) or problem.Tq * problem.Tk >= MANY else dense.bind(problem)
+        otherwise = Sdpa().bind(problem) if _may_be_dense(problem) else None
 
         def compute(call: Call) -> Tensor | Attended:
-            assert call.mask is not None
-            found, cost = _cut_once(call.mask, size, side)
+            found, cost, side = _cut_for(problem, call)
             if cost < problem.pairs or otherwise is None or asked() == self.name:
                 return strips.attend(call, problem, found, block=side)
             return otherwise(call)
 
         return compute
+
+    def leaves(self, problem: Problem, call: Call) -> str | None:
+        """See `Kernel.leaves`."""
+        assert call.mask is not None
+        told = all(tensor.device.type != "meta" for tensor in call.mask.tensors)
+        if not (told and _may_be_dense(problem)) or asked() == self.name or _cut_for(problem, call)[1] < problem.pairs:
+            return None
+        return "sdpa: with these numbers its mask leaves too few tiles empty to save time"
+
+
+def _may_be_dense(problem: Problem) -> bool:
+    """Whether SDPA can compute it, with the mask as a tensor of no more than a few gigabytes."""
+    return not Sdpa().refusals(problem) and problem.Tq * problem.Tk < MANY
+
+
+def _cut_for(problem: Problem, call: Call) -> tuple[tuple[Strip, ...], int, int]:
+    """The grid's strips, their cost, and the side of their tiles."""
+    assert call.mask is not None
+    side = side_of(None if problem.structure is None else problem.structure.block)
+    return *_cut_once(call.mask, (problem.B, problem.H, problem.Tq, problem.Tk), side), side
 
 
 def side_of(block: int | None) -> int:

@@ -25,6 +25,10 @@ class Kernel(ABC):
         """Why another kernel does better on a problem that this one can take; asked for by name, it takes it."""
         return []
 
+    def leaves(self, problem: Problem, call: Call) -> str | None:
+        """To which kernel this one leaves a call once it sees its numbers, and why; None where it computes it."""
+        return None
+
     @abstractmethod
     def flops(self, problem: Problem) -> int:
         """Floating-point operations, a multiply-add counted as two; backward included where the problem has one."""

@@ -6,7 +6,7 @@ name (`with kernel("sdpa"):`) is chosen or raises its reasons: nothing falls bac
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from regard.kernels.additive import Additive
 from regard.kernels.asked import asked as asked
@@ -16,7 +16,7 @@ from regard.kernels.blocksparse import BlockSparse
 from regard.kernels.flex import Flex
 from regard.kernels.kernel import Compute, Kernel
 from regard.kernels.lengths import Lengths
-from regard.kernels.problem import Problem
+from regard.kernels.problem import Call, Problem
 from regard.kernels.reference import Reference
 from regard.kernels.sdpa import Sdpa
 from regard.kernels.streamed import Streamed
@@ -47,13 +47,20 @@ class Plan:
     bytes: int
     """Bytes to and from memory, at least."""
     compute: Compute
+    left_to: str | None = None
+    """To which kernel this one leaves a call with these numbers, and why; for who is told of one call."""
+
+    def of(self, call: Call) -> "Plan":
+        """This plan for one call, whose numbers may be read."""
+        chosen = next(kernel for kernel in KERNELS if kernel.name == self.kernel)
+        return replace(self, left_to=chosen.leaves(self.problem, call))
 
     def __str__(self) -> str:
         p = self.problem
         heads = f"{p.H} heads" if p.Hk == p.H else f"{p.H} heads in {p.Hk} groups"
         direction = "forward and backward" if p.grad else "forward"
         lines = [
-            f"kernel    {self.kernel}",
+            f"kernel    {self.kernel}" + (f", which leaves this call to {self.left_to}" if self.left_to else ""),
             f"problem   {p.B} rows, {heads}, {p.Tq} queries of {p.D}, {p.Tk} keys, values of {p.Dv}, "
             f"{str(p.dtype).removeprefix('torch.')} on {p.device}",
             f"score     {p.score}, {p.normalise}",
