@@ -35,6 +35,23 @@ def test_the_package_entmax_gives_the_same_weights_and_gradients(normaliser, ora
     )
 
 
+@pytest.mark.parametrize(("normaliser", "oracle"), ORACLES, ids=lambda x: repr(x) if hasattr(x, "name") else "")
+@pytest.mark.parametrize("spread", [0.1, 1.0, 10.0])
+def test_float32_errs_at_most_twice_as_much_as_the_package_entmax(normaliser, oracle, spread) -> None:
+    e, along = spread * torch.randn(200, 97), torch.randn(200, 97)
+
+    def with_gradient(weigh, dtype):
+        x = e.to(dtype).requires_grad_()
+        p = weigh(x)
+        return p.detach().double(), torch.autograd.grad(p, x, along.to(dtype))[0].double()
+
+    truth = with_gradient(oracle, torch.float64)
+    ours, plain = with_gradient(normaliser.weights, torch.float32), with_gradient(oracle, torch.float32)
+    for a, b, exact in zip(ours, plain, truth, strict=True):
+        floor = torch.finfo(torch.float32).eps * exact.norm() / 4
+        assert (a - exact).norm() <= 2 * (b - exact).norm() + floor
+
+
 rows = st.lists(st.floats(-5, 5, allow_subnormal=False), min_size=1, max_size=12).map(
     lambda row: torch.tensor(row, dtype=torch.float64)
 )

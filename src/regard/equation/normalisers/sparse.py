@@ -69,8 +69,8 @@ class _Entmax(torch.autograd.Function):
             return e.clone()
         empty = empty_rows(e)
         best = e.amax(-1, keepdim=True).masked_fill(empty, 0)
-        # The best key has p <= 1, so τ >= z_max - 1: what lies further below has weight 0, -inf as well.
-        z = (e - best).mul_(alpha - 1).add_(1).relu_()
+        # The best key is at z = 0 and has p <= 1, so τ >= -1: what lies further below has weight 0, -inf as well.
+        z = (e - best).mul_(alpha - 1).clamp_(min=-1)
         p = _power((z - _threshold(z, alpha)).relu_(), 1 / (alpha - 1))
         return p.div_(p.sum(-1, keepdim=True).masked_fill(empty, math.inf))
 
@@ -104,19 +104,22 @@ def _power(x: Tensor, exponent: float) -> Tensor:
 
 
 def _threshold(z: Tensor, alpha: float) -> Tensor:
-    """τ (..., 1), of z = (α - 1) (e - e_max) + 1, so that it lies between 0 and 1; what is below 0 is 0."""
+    """τ (..., 1), of z = (α - 1) (e - e_max), so that it lies between -1 and 0; what is below -1 is -1.
+
+    Counted from the best key, τ has all its digits where many keys share the weight, and it is near 0.
+    """
     return _newton(z, alpha) if alpha <= 2 else _bisect(z, alpha)
 
 
 def _newton(z: Tensor, alpha: float) -> Tensor:
-    """τ for α up to 2, where f(τ) = sum of (z_i - τ) ** (1 / (α - 1)) - 1 falls and is convex: from 0 it climbs.
+    """τ for α up to 2, where f(τ) = sum of (z_i - τ) ** (1 / (α - 1)) - 1 falls and is convex: from -1 it climbs.
 
     No step overshoots. For α = 2 the lines are straight and their end is exact; for α = 1.5 each step doubles the
     digits. That takes some ten passes over the row, and no sorting.
     """
     power, eps = 1 / (alpha - 1), torch.finfo(z.dtype).eps
     enough = math.sqrt(eps) / 32 if power >= 2 else 16 * eps  # how far from 1 a sum may be before the last step
-    above, tau = z.clone(), torch.zeros_like(z[..., :1])
+    above, tau = z + 1, torch.full_like(z[..., :1], -1)
     for _ in range(_most_steps(z)):
         total, slope = _sums(above, power)
         beyond = total - 1
@@ -124,7 +127,7 @@ def _newton(z: Tensor, alpha: float) -> Tensor:
         tau += step
         if may_look(z.device.type) and not (beyond > enough).any():
             break
-        above.sub_(step).relu_()
+        above = (z - tau).relu_()
     return tau
 
 
@@ -144,8 +147,8 @@ def _most_steps(z: Tensor) -> int:
 
 
 def _bisect(z: Tensor, alpha: float) -> Tensor:
-    """τ for any α: between 0, where the sum is 1 or more, and 1 - n ** (1 - α), where it is 1 or less."""
-    low = torch.zeros_like(z[..., :1])
+    """τ for any α: between -1, where the sum is 1 or more, and -n ** (1 - α), where it is 1 or less."""
+    low = torch.full_like(z[..., :1], -1)
     width = 1 - z.shape[-1] ** (1 - alpha)
     for _ in range(56 if z.dtype == torch.float64 else 27):  # halvings that exhaust the dtype's digits
         width /= 2
