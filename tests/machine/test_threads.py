@@ -9,7 +9,6 @@ import pytest
 pytest.importorskip("numba")
 
 FIRST_LOOPS = {
-    "additive attention": "from regard.kernels.additive import _missing; assert _missing() is None",
     "the loss": "from regard.training.loss import _loops; assert _loops()",
     "statistics": "from regard.observe.fused import _missing; assert _missing() is None",
 }

@@ -9,7 +9,7 @@ every step of `unrolled()`: then the keys' gradient and v's grow in one place, a
 end, dV = Σ_t α_tᵀ g_t = [α_1; …; α_T]ᵀ [g_1; …; g_T].
 """
 
-from collections.abc import Sequence
+import ctypes
 from dataclasses import dataclass, field
 from functools import cache, partial
 from types import ModuleType
@@ -24,12 +24,12 @@ from regard.equation.precision import full, no_autocast
 from regard.equation.prepare import Keys, ready
 from regard.equation.reference import Attended, from_scores, per_query_head
 from regard.equation.unrolled import gathering
+from regard.kernels import team
 from regard.kernels.kernel import Compute, Kernel
 from regard.kernels.problem import Call, Problem
 
 FEW = 2**18
-"""Hidden features over all pairs below which the plain computation takes less than a millisecond, and no import; where
-gradients are wanted, a quarter of it."""
+"""Hidden features over all pairs below which the plain computation takes less than a millisecond, and no import."""
 
 _SOFTMAX = Softmax()
 
@@ -58,7 +58,7 @@ class Additive(Kernel):
 
     def doubts(self, problem: Problem) -> list[str]:
         """See `Kernel.doubts`."""
-        few = problem.pairs * problem.D < (FEW // 4 if problem.grad else FEW)
+        few = problem.pairs * problem.D < FEW
         return ["so few pairs take the plain computation less than a millisecond"] if few else []
 
     def flops(self, problem: Problem) -> int:
@@ -109,10 +109,9 @@ def _context(call: Call) -> Tensor:
 
 @dataclass(eq=False)
 class _Made:
-    """What the loops made of the keys of every n, a batch row and key head: flat arrays, see `additive_loops.run`."""
+    """What the loops made of the keys of every n, a batch row and key head: see `additive_loops`."""
 
-    floats: tuple  # keys, their factors, tanhs and middles
-    ints: tuple  # where they end, forms
+    arrays: dict[str, Tensor]
     all_n: int
     keys: int
     width: int
@@ -166,53 +165,38 @@ def _seen(allowed: Tensor, k: Tensor) -> Tensor:
 
 def _make(k: Tensor, seen: Tensor | None) -> _Made:
     loops = _loops()
-    k = _padded(k.detach())
+    k = _padded(k.detach(), loops.BLOCK)
     all_n, keys, width = k.shape[0] * k.shape[1], k.shape[2], k.shape[3]
-    seen = torch.ones(all_n, keys, dtype=torch.uint8) if seen is None else seen.contiguous()
-    ints = tuple(_flat(torch.empty(size, dtype=torch.long)) for size in (all_n, all_n * width // loops.LANES))
-    floats = tuple(_flat(x) for x in (k, torch.empty_like(k), torch.empty_like(k), k.new_empty(all_n, width)))
-    made = _Made(floats, ints, all_n, keys, width)
-    _run(loops.PREPARE, all_n, made, (1, 0, 0), flags=_flat(seen))
+    arrays = {
+        "k": k,
+        "factors": torch.empty_like(k),
+        "tanhs": torch.empty_like(k),
+        "middles": k.new_empty(all_n, width),
+        "spreads": k.new_empty(all_n, width // loops.BLOCK),
+        "until": torch.empty(all_n, dtype=torch.long),
+    }
+    made = _Made(arrays, all_n, keys, width)
+    _run(loops.prepare, all_n * width // loops.BLOCK, made, 1, seen=None if seen is None else seen.contiguous())
     return made
 
 
-def _run(
-    task: int,
-    count: int,
-    made: _Made,
-    sizes: tuple[int, int, int],
-    floats: Sequence[Any] = (),
-    near: Any = None,
-    flags: Any = None,
-    mask: tuple[int, ...] = (),
-) -> None:
-    """A task of the loops; `sizes` are rows, P and Dv, and missing arrays are made up."""
-    rows, P, Dv = sizes
-    nothing = _nothing(torch.float32)
-    _loops().run(
-        task,
-        count,
-        (made.all_n, rows, made.keys, made.width, P, Dv, int(bool(mask)), *(mask or (1,) * 6)),
-        (*made.floats, *(nothing if x is None else x for x in floats), *(nothing,) * (12 - len(floats))),
-        (*made.ints, _nothing(torch.long) if near is None else near),
-        _nothing(torch.uint8) if flags is None else flags,
-    )
+def _run(task: Any, places: int, made: _Made, rows: int, **more: Tensor | int | None) -> None:
+    """A task of the loops over so many places, with these arrays and sizes."""
+    loops = _loops()
+    threads = min(torch.get_num_threads(), places) if made.all_n * rows * made.keys * made.width > FEW else 1
+    span = loops.scratch(made.width)
+    fields: dict[str, Any] = {"places": places, "rows": rows, "keys": made.keys, "W": made.width, "span": span}
+    scratch = torch.empty(threads * span, dtype=torch.float32)
+    for name, x in (*made.arrays.items(), *more.items(), ("scratch", scratch)):
+        fields[name] = x.data_ptr() if isinstance(x, Tensor) else (x or 0)
+    data = (ctypes.c_int64 * len(loops.NAMES))(*[fields.get(name, 0) for name in loops.NAMES])
+    team.run(loops.compiled(task), ctypes.addressof(data), threads)
 
 
-def _padded(x: Tensor) -> Tensor:
-    """With zeros up to a multiple of sixteen features, and contiguous."""
-    over = -x.shape[-1] % 16
+def _padded(x: Tensor, multiple: int = 16) -> Tensor:
+    """With zeros up to a multiple of so many features, and contiguous."""
+    over = -x.shape[-1] % multiple
     return F.pad(x, (0, over)) if over else x.contiguous()
-
-
-def _flat(x: Tensor) -> Any:
-    """All its numbers, as an array on the same memory."""
-    return x.detach().view(-1).numpy()
-
-
-@cache
-def _nothing(dtype: torch.dtype) -> Any:
-    return torch.zeros(1, dtype=dtype).numpy()
 
 
 class _Scores(torch.autograd.Function):
@@ -223,7 +207,7 @@ class _Scores(torch.autograd.Function):
         ctx.save_for_backward(q, k, v)
         ctx.made, ctx.sums = made, sums
         e = q.new_empty(*q.shape[:3], made.keys)
-        ctx.of_queries = _forward(made, q, v, e)
+        _forward(made, q, v, e)
         return e
 
     @staticmethod
@@ -232,7 +216,7 @@ class _Scores(torch.autograd.Function):
         if torch.is_grad_enabled():  # a gradient of this gradient is wanted: the plain way has one
             return *torch.autograd.grad(_plain_scores(q, k, v), (q, k, v), de, create_graph=True), None, None
         de = de.contiguous()
-        dq, dk, dv = _backward(ctx.made, q, k, v, ctx.of_queries, de, ctx.sums)
+        dq, dk, dv = _backward(ctx.made, q, k, v, de, ctx.sums)
         return dq, dk, dv, None, None
 
 
@@ -253,7 +237,7 @@ class _Context(torch.autograd.Function):
         padded = _padded(values)
         weights = q.new_empty(*q.shape[:3], made.keys + -made.keys % 16)
         context = q.new_empty(*q.shape[:3], padded.shape[3])
-        ctx.of_queries = _forward(made, q, v, weights, allowed, padded, context)
+        _forward(made, q, v, weights, allowed, padded, context)
         ctx.save_for_backward(q, k, v, values, weights)
         ctx.made, ctx.sums, ctx.allowed = made, sums, allowed
         return context[..., : values.shape[3]]
@@ -267,9 +251,9 @@ class _Context(torch.autograd.Function):
             context = _SOFTMAX.weights(e) @ per_query_head(values, q.shape[1])
             grads = torch.autograd.grad(context, (q, k, v, values), dc, create_graph=True, allow_unused=True)
             return *grads, None, None, None
-        de = torch.zeros_like(weights)
+        de = torch.empty_like(weights)
         of_context = weights, _padded(values), _padded(dc)
-        dq, dk, dv = _backward(ctx.made, q, k, v, ctx.of_queries, de, ctx.sums, of_context)
+        dq, dk, dv = _backward(ctx.made, q, k, v, de, ctx.sums, of_context)
         d_values = None
         if ctx.sums is not None:
             ctx.sums.weights.append(weights[..., : ctx.made.keys])
@@ -294,28 +278,21 @@ def _forward(
     allowed: Tensor | None = None,
     values: Tensor | None = None,
     context: Tensor | None = None,
-) -> tuple[Any, Any]:
-    """Fills e with scores or, where there are values, with weights, and the context; returns of_queries and near."""
+) -> None:
+    """Fills e with scores or, where there are values, with weights, and the context."""
     loops = _loops()
-    q = _padded(q)
     key_heads = made.all_n // q.shape[0]
     group = q.shape[1] // key_heads
     rows = group * q.shape[2]
-    of_queries = _flat(torch.empty_like(q))
-    near = _flat(torch.empty(q.numel() // loops.LANES, dtype=torch.long))
-    floats = [_flat(q), _flat(_padded(v)), of_queries, _flat(e)]
-    if values is None or context is None:
-        _run(loops.SCORE, made.all_n * rows, made, (rows, e.shape[3], 0), floats, near)
-        return of_queries, near
-    mask: tuple[int, ...] = ()
-    flags = None
+    fields: dict[str, Any] = {"q": _padded(q, loops.BLOCK), "v": _padded(v, loops.BLOCK), "e": e, "P": e.shape[3]}
+    if context is not None:
+        fields |= {"fused": 1, "values": values, "context": context, "Dv": context.shape[3]}
     if allowed is not None:
         allowed = allowed.expand(*allowed.shape[:3], made.keys).contiguous()
         strides = [0 if size == 1 else stride for size, stride in zip(allowed.shape, allowed.stride(), strict=True)]
-        mask, flags = (key_heads, group, q.shape[2], *strides[:3]), _flat(allowed.view(torch.uint8))
-    floats += [_flat(values), _flat(context)]
-    _run(loops.ATTEND, made.all_n * rows, made, (rows, e.shape[3], context.shape[3]), floats, near, flags, mask)
-    return of_queries, near
+        fields |= {"masked": 1, "allowed": allowed, "key_heads": key_heads, "group": group, "steps": q.shape[2]}
+        fields |= dict(zip(("of_batch", "of_head", "of_step"), strides[:3], strict=True))
+    _run(loops.forward, made.all_n * -(-rows // loops.ROWS_AT_ONCE), made, rows, **fields)
 
 
 def _backward(
@@ -323,7 +300,6 @@ def _backward(
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    of_queries: tuple[Any, Any],
     de: Tensor,
     sums: _Sums | None,
     of_context: tuple[Tensor, Tensor, Tensor] | None = None,
@@ -332,41 +308,23 @@ def _backward(
     loops = _loops()
     rows = q.shape[1] * q.shape[2] * q.shape[0] // made.all_n
     dq = q.new_empty(*q.shape[:3], made.width)
-    if sums is None or sums.dk is None or sums.dv is None:
-        dk, dv = q.new_zeros(*k.shape[:3], made.width), q.new_zeros(made.all_n, made.width)
+    adds = sums is not None and sums.dk is not None and sums.dv is not None
+    if sums is not None and sums.dk is not None and sums.dv is not None:
+        dk, dv = sums.dk, sums.dv
+    else:
+        dk, dv = q.new_empty(*k.shape[:3], made.width), q.new_empty(made.all_n, made.width)
         if sums is not None:
             sums.dk, sums.dv = dk, dv
-    else:
-        dk, dv = sums.dk, sums.dv
-    P, Dv, mass = de.shape[3], 0, None
-    floats = [
-        None,
-        _flat(_padded(v)),
-        of_queries[0],
-        None,
-        None,
-        None,
-        _flat(de),
-        None,
-        _flat(dq),
-        _flat(dk),
-        _flat(dv),
-    ]
-    if of_context is None:
-        mass = de.sum(-1)
-    else:
+    fields: dict[str, Any] = {"de": de, "P": de.shape[3], "fused": int(of_context is not None)}
+    if of_context is not None:
         weights, values, dc = of_context
-        Dv, mass = dc.shape[3], de.new_zeros(made.all_n * rows)  # a softmax passes none on
-        floats[3], floats[4], floats[7] = _flat(weights), _flat(values), _flat(dc)
-        _run(loops.THROUGH_SOFTMAX, made.all_n * rows, made, (rows, P, Dv), floats)
-    _run(
-        loops.GRADIENTS,
-        made.all_n * made.width // loops.LANES,
-        made,
-        (rows, P, Dv),
-        [*floats, _flat(mass)],
-        of_queries[1],
-    )
+        fields |= {"e": weights, "values": values, "dc": dc, "Dv": dc.shape[3]}
+        _run(loops.through_softmax, made.all_n * -(-rows // loops.ROWS_AT_ONCE), made, rows, **fields)
+    fields |= {"q": _padded(q, loops.BLOCK), "v": _padded(v, loops.BLOCK), "dq": dq, "dk": dk, "dv": dv, "adds": adds}
+    blocks = made.all_n * made.width // loops.BLOCK
+    few = blocks < 4 * torch.get_num_threads()  # too few to share them out evenly
+    fields["strips"] = 1 if few else loops.STRIPS
+    _run(loops.gradients, blocks * loops.STRIPS // fields["strips"], made, rows, **fields)
     A = q.shape[-1]
     if sums is not None:
         return dq[..., :A], None, None
@@ -427,10 +385,8 @@ class _AddUp(torch.autograd.Function):
 
 
 def _loops() -> ModuleType:
-    """The compiled loops, told how many threads PyTorch computes with."""
     from regard.kernels import additive_loops
 
-    additive_loops.use_threads()
     return additive_loops
 
 

@@ -1,0 +1,96 @@
+"""Numbers at an address, for loops that numba compiles: an array is the address where it begins, and typed by its use.
+
+`load(a, i)` reads the sixteen floats from a[i] on and `store(a, i, x)` writes them, as `lanes` reads those of arrays.
+numba takes an array apart wherever one is handed on, which is half of what it compiles; an address is an integer.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+
+from regard.kernels import lanes
+from regard.kernels.lanes import LANES
+
+_intrinsic: Any = lanes._intrinsic
+_lanes = lanes._lanes
+_FLOAT, _INT, _LONG = ir.FloatType(), ir.IntType(32), ir.IntType(64)
+_VECTOR = ir.VectorType(_FLOAT, LANES)
+
+
+def _place(builder: Any, kind: Any, address: Any, index: Any) -> Any:
+    """Where the number of this kind stands, as a pointer."""
+    return builder.gep(builder.inttoptr(address, kind.as_pointer()), [index])
+
+
+def _reads(kind: Any, number: Any, doc: str) -> Any:
+    def read(typing: Any, address: Any, index: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.load(_place(builder, kind, *arguments))
+
+        return number(types.int64, types.int64), code
+
+    read.__doc__ = doc
+    return _intrinsic(read)
+
+
+def _writes(kind: Any, number: Any, doc: str) -> Any:
+    def write(typing: Any, address: Any, index: Any, x: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            builder.store(arguments[2], _place(builder, kind, *arguments[:2]))
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, number), code
+
+    write.__doc__ = doc
+    return _intrinsic(write)
+
+
+number = _reads(_FLOAT, types.float32, "The float there.")
+integer = _reads(_LONG, types.int64, "The integer of 64 bits there.")
+byte = _reads(ir.IntType(8), types.uint8, "The byte there.")
+put_number = _writes(_FLOAT, types.float32, "Sets the float there.")
+put_integer = _writes(_LONG, types.int64, "Sets the integer of 64 bits there.")
+
+
+@_intrinsic
+def load(typing: Any, address: Any, index: Any) -> Any:
+    """The sixteen floats from there on."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load(builder.bitcast(_place(builder, _FLOAT, *arguments), _VECTOR.as_pointer()), align=4)
+
+    return _lanes(types.int64, types.int64), code
+
+
+@_intrinsic
+def store(typing: Any, address: Any, index: Any, x: Any) -> Any:
+    """Sets the sixteen floats from there on."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = builder.bitcast(_place(builder, _FLOAT, *arguments[:2]), _VECTOR.as_pointer())
+        builder.store(arguments[2], place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, _lanes), code
+
+
+@_intrinsic
+def take(typing: Any, address: Any, index: Any) -> Any:
+    """The integer of 64 bits there, which grows by one: no two threads get the same."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.atomic_rmw("add", _place(builder, _LONG, *arguments), ir.Constant(_LONG, 1), "monotonic")
+
+    return types.int64(types.int64, types.int64), code
+
+
+@_intrinsic
+def power_of_two(typing: Any, x: Any) -> Any:
+    """The greatest that is not above x, a positive normal float."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bits = builder.and_(builder.bitcast(arguments[0], _INT), ir.Constant(_INT, 0x7F800000))
+        return builder.bitcast(bits, _FLOAT)
+
+    return types.float32(types.float32), code
