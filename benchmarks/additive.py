@@ -5,8 +5,10 @@
 All start from projected queries and keys (Keras' layer has no projections): v · tanh(q + k), softmax, context; float32,
 in this process, in turns. Reported: each one's median milliseconds, and the median of the rounds' ratios with its
 quartiles; extra memory as the peak of resident memory during a call, above that before it, each in a process of its
-own; growth with T as a fitted exponent; and pairs' features per second beside the divisions per second that the loops
-do on numbers in registers' reach. Dot products of the same sizes show what an additive score costs. Run it alone.
+own; growth with T as a fitted exponent; pairs' features per second beside the divisions per second that PyTorch does on
+numbers in registers' reach (four features share one, so the share may pass 100 %); and how long the first call takes in
+a process that finds nothing compiled, and in the next. Dot products of the same sizes show what an additive score
+costs. Run it alone.
 """
 
 import argparse
@@ -185,10 +187,28 @@ def extra_memory(who: str) -> float:
     return (peak() - before) / 1024
 
 
-def in_its_own_process(who: str) -> float:
-    """`extra_memory` where nothing else was."""
-    done = subprocess.run([sys.executable, __file__, "--memory", who], check=True, capture_output=True, text=True)
+def in_its_own_process(*what: str, **environment: str) -> float:
+    """The figure that this script prints when asked for one thing alone."""
+    done = subprocess.run(
+        [sys.executable, __file__, *what], check=True, capture_output=True, text=True, env=os.environ | environment
+    )
     return float(done.stdout.split()[-1])
+
+
+def first_call() -> float:
+    """Seconds until the first context is there, beside what PyTorch and regard took to import."""
+    x = tensors("decoding", False)
+    start = time.perf_counter()
+    if why := additive._missing():
+        raise SystemExit(why)
+    call(ours("decoding"), x, False)()
+    return time.perf_counter() - start
+
+
+def ready() -> dict[str, float]:
+    """The first call's seconds on a fresh machine, and where the loops are kept from an earlier process."""
+    with tempfile.TemporaryDirectory() as folder:
+        return {which: in_its_own_process("--first-call", NUMBA_CACHE_DIR=folder) for which in ("fresh", "kept")}
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -209,7 +229,8 @@ def markdown(result: dict[str, Any]) -> str:
         f"{memory['plain']:.0f} MB ({result['memory_share']:.2%}; bar 1 %). "
         f"Forward: {result['features_per_second'] / 1e9:.1f} G features of pairs a second, "
         f"{result['division_share']:.0%} of PyTorch's rate of divisions. "
-        f"Growth with T: exponent {result['exponent']:.2f}.",
+        f"Growth with T: exponent {result['exponent']:.2f}. First call: {result['ready_s']['fresh']:.1f} s on a fresh "
+        f"machine (bar 3 s), {result['ready_s']['kept']:.1f} s in the next process.",
     ]
     return "\n".join(lines)
 
@@ -220,17 +241,19 @@ def main() -> None:
     parser.add_argument("--table", type=Path, help="write the table in Markdown here")
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--memory", choices=("plain", "regard"), help="measure this one's memory, and nothing else")
+    parser.add_argument("--first-call", action="store_true", help="measure the first call, and nothing else")
     arguments = parser.parse_args()
+    if arguments.first_call:
+        print(first_call())
+        return
     if arguments.memory:
         print(extra_memory(arguments.memory))
         return
     torch.manual_seed(0)
-    start = time.perf_counter()
-    why = additive._missing()
-    ready = time.perf_counter() - start
-    if why:
+    if why := additive._missing():
         raise SystemExit(why)
-    print(f"ready in {ready:.2f} s")
+    until_ready = ready()
+    print(f"ready in {until_ready}")
     known, rows = peers(), []
     for case, backward, peer, bar in BARS:
         x = tensors(case, backward)
@@ -242,7 +265,7 @@ def main() -> None:
         print(row)
     B, Tq, Tk, H = SIZES["training"]
     forward = next(row["ours_ms"] for row in rows if row["case"] == "training" and not row["backward"]) / 1e3
-    memory = {who: in_its_own_process(who) for who in ("plain", "regard")}
+    memory = {who: in_its_own_process("--memory", who) for who in ("plain", "regard")}
     exponent, times = growth(arguments.rounds)
     rate = B * Tq * Tk * H / forward
     result = {
@@ -251,7 +274,7 @@ def main() -> None:
             "threads": torch.get_num_threads(),
             "python": platform.python_version(),
         },
-        "ready_s": ready,
+        "ready_s": until_ready,
         "rows": rows,
         "memory_mb": memory,
         "memory_share": memory["regard"] / memory["plain"],
