@@ -74,7 +74,7 @@ def ours(case: str) -> Step:
         made = prepared[0] if prepared else additive._make(heads, None)
         if case == "decoding" and not prepared:
             prepared.append(made)
-        return additive._Context.apply(q[:, None], heads, v, values[:, None], made, None, None)[:, 0]
+        return additive._Context.apply(q[:, None], heads, v, values[:, None], made, None, None).squeeze(1)
 
     return step
 
