@@ -470,7 +470,8 @@ def attend(
     with no_autocast(call.q.device):
         q, k, v = (x if x.stride(-1) == 1 else x.contiguous() for x in inputs(call))
         if block > 1:
-            k, v = (F.pad(x, (0, 0, 0, -problem.Tk % block)).contiguous() for x in (k, v))
+            over = -problem.Tk % block
+            k, v = ((F.pad(x, (0, 0, 0, over)) if over else x).contiguous() for x in (k, v))
         sink = getattr(call.normaliser, "sink", None)
         work = Work(
             strips,
