@@ -15,6 +15,7 @@ from regard.attend import attend_with_weights, call
 from regard.equation.biases import alibi, gaussian, relative
 from regard.equation.masks import blocks, causal, dense, documents, padding, tokens, window
 from regard.equation.normalisers import Entmax, Softmax, TopK
+from regard.equation.patterns import bigbird, strided
 from regard.equation.scores import Additive, Cosine, Dot, General
 from regard.kernels.problem import describe
 from regard.observe import fused, plain
@@ -501,6 +502,40 @@ def test_nothing_the_size_of_the_matrix_is_built(way: str) -> None:
     T = 6000
     run = subprocess.run([sys.executable, "-c", MEASURE, str(T), way], capture_output=True, text=True, check=True)
     assert float(run.stdout) < 2 * T * T * 4 / 2**20 / 4  # MiB: a fourth of one float32 matrix of both heads
+
+
+MASKS = [
+    documents(torch.arange(300) // 70),
+    causal() & documents(torch.tensor([[0] * 300, [*range(300)]])),
+    strided(64),
+    bigbird(16) & padding([300, 0]),
+    window(40, 0) | tokens([3, 200]),
+    dense(torch.rand(2, 4, 300, 300, generator=torch.Generator().manual_seed(1)) < 0.01),
+    ~dense(torch.ones(300, 300).tril(-100).bool()),
+]
+
+
+@pytest.mark.parametrize("mask", MASKS, ids=repr)
+@pytest.mark.parametrize("bias", [None, alibi(4)], ids=["", "with a bias"])
+def test_tiles_that_a_mask_knows_are_skipped_and_nothing_else(
+    mask: Any, bias: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In several spans of queries and many tiles of keys, some known to be empty or full and others asked."""
+    monkeypatch.setattr(fused, "FEW", 0)
+    monkeypatch.setattr(fused, "STRIP", 64 * 300)
+    monkeypatch.setattr(fused, "TILE", 16)
+    q, k, v = (torch.randn(2, 4, 300, 8) for _ in range(3))
+    asked = call(q, k, v, None, mask, bias, "softmax", None, 0.0, False)
+    request = Observe(topk=3, entropy=True, mass=True, distance=True, map=20, columns=(5, 210))
+    if not fused.takes(describe(asked), asked, request):
+        pytest.skip("numba does not run here")
+    found, expected = fused.statistics(asked, request), plain.statistics(asked, request)
+    for name in ("lse", "entropy", "mass", "distance", "columns"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), atol=2e-5, rtol=2e-5)
+    torch.testing.assert_close(found.topk.weights, expected.topk.weights, atol=2e-5, rtol=2e-5)
+    for name in ("mean", "largest"):
+        pair = (getattr(seen.map, name) for seen in (found, expected))
+        torch.testing.assert_close(*pair, atol=2e-5, rtol=2e-5, equal_nan=True)
 
 
 def test_without_numba_the_plain_way_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,8 @@
 The loops stand in `fused_loops.py` and want numba (`pip install 'regard[fast]'`); without it `plain.py` computes the
 same. What the mask's bounds hide (the future, what lies outside a window or beyond a length) is skipped, and so is what
 lies before the first and behind the last tile that the mask says it shows; between them it is asked only where it says
-neither that all is hidden nor that nothing is. A soft cap, a factor after the normaliser, float64 and gradient × attention
-are left to `plain.py`, at its pace.
+neither that all is hidden nor that nothing is. A soft cap, a factor after the normaliser, float64 and gradient ×
+attention are left to `plain.py`, at its pace.
 """
 
 from functools import cache, cached_property
