@@ -1,5 +1,6 @@
 """Samples follow the model's distribution, cut and sharpened as asked."""
 
+import numpy as np
 import pytest
 import torch
 from small import LENGTHS, SOURCE, model
@@ -24,6 +25,16 @@ def shares(draws=20_000, **options):
 def test_words_come_as_often_as_the_softmax_says(temperature):
     expected = torch.softmax(LOGITS / temperature, -1)
     torch.testing.assert_close(shares(temperature=temperature).double(), expected, rtol=0, atol=2e-4)
+
+
+def test_without_a_cut_words_stand_in_the_vocabularys_order_whatever_the_batch():
+    logits, u = 3 * torch.randn(40, 6000), torch.rand(40, dtype=torch.float64)
+    logits[:, ::7] = -torch.inf
+    p = np.exp(logits.double().numpy())
+    found = draw(logits, u, Decoding(sample=True))
+    for row, total in enumerate(p.cumsum(-1)):
+        assert int(found[row]) == np.searchsorted(total, float(u[row]) * total[-1], side="right")
+        assert found[row] == draw(logits[row : row + 1], u[row : row + 1], Decoding(sample=True))
 
 
 def test_top_k_and_top_p_cut_the_tail_and_nothing_else():

@@ -20,7 +20,6 @@ from regard.training.self_critical import (
     leave_one_out,
     policy_loss,
     sequence_log_probs,
-    token_log_probs,
 )
 
 WORDS, STEPS = 6, 2  # UNK and two words, an end, and what is never drawn: 13 outputs
@@ -194,20 +193,26 @@ def test_what_follows_the_first_end_plays_no_part():
     for a, b in zip(gradients(beside[0], net), gradients(alone[0], net), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
 
-    logits = torch.randn(1, 4, WORDS, dtype=torch.float64)
-    counted = torch.tensor([[True, True, False, False]])
     found = []
-    for filler in (PAD, EOS, 4):
-        given = logits.clone()
-        given[:, 2:] = torch.nan if filler == 4 else 7.0
-        given.requires_grad_()
-        log_p = token_log_probs(given, torch.tensor([[5, EOS, filler, filler]]), counted)
-        (grad,) = torch.autograd.grad(log_p.sum(), given)
-        assert (log_p[:, 2:] == 0).all()
-        found.append((log_p.detach(), grad))
-    assert all(torch.equal(log_p, found[0][0]) for log_p, _ in found)
-    assert all(torch.equal(grad[:, :2], found[0][1][:, :2]) for _, grad in found)
-    assert (found[0][1][:, 2:] == 0).all()
+    for filler in (0.0, 7.0, torch.nan, torch.inf):
+        log_p = sequence_log_probs(SpoiledAfter(net, filler, [2, 6]), source, lengths, [short, long])
+        found.append((log_p.detach(), *gradients(log_p.sum(), net)))
+    assert found[0][0].isfinite().all()
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+class SpoiledAfter:
+    """A network whose readouts are something else behind each output's last word."""
+
+    def __init__(self, net, filler, steps):
+        self.net, self.filler, self.steps, self.logits = net, filler, torch.tensor(steps), net.logits
+
+    def __call__(self, *arguments):
+        readout = self.net(*arguments)
+        there = torch.arange(readout.shape[1]) < self.steps[:, None]
+        assert not there.all()
+        return torch.where(there[..., None], readout, self.filler)
 
 
 def test_baseline_and_samples_are_made_in_evaluation_mode_and_without_gradient():

@@ -3,8 +3,8 @@
     p(w) ∝ exp(logit_w / temperature), over the `top_k` most probable words, then over the fewest of these, the most
     probable first, whose probabilities sum to `top_p` or more
 
-A word is drawn by inverting the cumulative distribution at a number u that is uniform in [0, 1). The numbers come from
-a generator of the sentence's own, so that a sample does not depend on what else is in the batch.
+A word is drawn by inverting the cumulative distribution, summed in float64, at a number u that is uniform in [0, 1).
+The numbers come from a generator of the sentence's own, so that a sample does not depend on what else is in the batch.
 """
 
 import random
@@ -17,6 +17,7 @@ from torch import Tensor
 from regard.decoding.options import Decoding
 from regard.decoding.protocol import Hypothesis, Prefixes, StepModel, limits
 from regard.decoding.stepwise import one_by_one
+from regard.equation.precision import full
 
 
 def sample(
@@ -51,14 +52,18 @@ def uniforms(seed: int, ids: Sequence[int], copy: int, steps: int) -> Float[Tens
 def draw(
     logits: Float[Tensor, "*batch vocabulary"], uniform: Float[Tensor, "*batch"], decoding: Decoding
 ) -> Int[Tensor, "*batch"]:
-    """The words at these places of the cumulative distribution, the most probable first; −∞ is never drawn."""
-    p, words = torch.softmax(logits.double() / decoding.temperature, -1).sort(dim=-1, descending=True, stable=True)
-    if decoding.top_k:
-        p[..., decoding.top_k :] = 0.0
-    total = p.cumsum(-1)
+    """The words at these places of the cumulative distribution; −∞ is never drawn.
+
+    Words stand in the vocabulary's order, and where some are cut off, by probability: only a cut takes sorting.
+    """
+    e, words = full(logits) / decoding.temperature, None
+    if decoding.top_k or decoding.top_p < 1:
+        e, words = e.topk(min(decoding.top_k or e.shape[-1], e.shape[-1]), -1)
+    p = (e - e.amax(-1, keepdim=True)).exp_()
+    total = p.cumsum(-1, dtype=torch.float64)
     if decoding.top_p < 1:
-        p = torch.where(total - p < decoding.top_p * total[..., -1:], p, 0.0)
-        total = p.cumsum(-1)
-    place = torch.searchsorted(total, (uniform.to(total) * total[..., -1])[..., None], right=True)
-    last = (p > 0).sum(-1, keepdim=True) - 1  # where rounding would step over the end
-    return words.gather(-1, torch.minimum(place, last))[..., 0]
+        total = torch.where(total - p < decoding.top_p * total[..., -1:], p, 0.0).cumsum(-1, dtype=torch.float64)
+    end = total[..., -1:]
+    value = torch.minimum(uniform.to(total)[..., None] * end, torch.nextafter(end, torch.zeros_like(end)))
+    place = torch.searchsorted(total, value, right=True)  # the first whose sum is above: it has a probability
+    return (place if words is None else words.gather(-1, place))[..., 0]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from regard.config import ModelConfig, Settings, TrainConfig, read_section
-from regard.data.batches import Batch
+from regard.data.batches import Batch, Encoded
 from regard.data.pairs import Pairs
 from regard.data.tokenizer import PAD, Tokenizer
 from regard.evaluation.rewards import Reward
@@ -23,7 +23,7 @@ from regard.models.seq2seq import Seq2Seq
 from regard.shipped import find
 from regard.training.fit import FitReport, fit
 from regard.training.module import Objective
-from regard.training.prepare import Data, hold_out
+from regard.training.prepare import hold_out
 from regard.training.self_critical import Baseline, SelfCritic, evaluating
 from regard.training.validation import translate_greedily
 
@@ -87,8 +87,9 @@ def fine_tune(
         start=start,
         objective=Objective(name, _Criticism(critic, tokenizer)),
     )
-    data = Data.of(train, valid, tokenizer, config.max_tokens)
-    before, after = (_mean_reward(judge, settings, where, tokenizer, data) for where in (start, folder))
+    before, after = (
+        _mean_reward(judge, settings, where, tokenizer, valid, config.max_tokens) for where in (start, folder)
+    )
     return FineTuned(run, before, after)
 
 
@@ -106,10 +107,14 @@ class _Criticism:
 
 
 @torch.no_grad()
-def _mean_reward(judge: Reward, settings: Settings, folder: Path, tokenizer: Tokenizer, data: Data) -> float:
+def _mean_reward(
+    judge: Reward, settings: Settings, folder: Path, tokenizer: Tokenizer, valid: Pairs, max_tokens: int
+) -> float:
     """Of the greedy translations of the validation pairs, by the model in a folder."""
     model = Seq2Seq(settings.model, len(tokenizer))
     model.load_state_dict(read_weights(folder))
+    encoded = Encoded.of(valid, tokenizer, max_tokens)
+    long = set(encoded.long)
+    references = [[text] for i, text in enumerate(valid.target) if i not in long]
     with evaluating(model):
-        texts = translate_greedily(model, tokenizer, data.valid.source)
-    return sum(judge(texts, [[reference] for reference in data.references])) / len(texts)
+        return sum(judge(translate_greedily(model, tokenizer, encoded.source), references)) / len(references)

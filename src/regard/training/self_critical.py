@@ -21,7 +21,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from regard.data.batches import pad
@@ -30,6 +30,7 @@ from regard.decoding.greedy import greedy
 from regard.decoding.options import Decoding
 from regard.decoding.protocol import Hypothesis, StepModel
 from regard.decoding.sampling import sample
+from regard.equation.precision import full
 from regard.errors import UserError
 from regard.evaluation.rewards import Reward
 
@@ -162,23 +163,18 @@ def sequence_log_probs(
     The end of a complete output is scored too. p is what is drawn from: padding and begin marks have no share in it.
     """
     targets = [[*output.tokens, EOS] if output.complete else output.tokens for output in outputs]
-    target_in, target_out = pad([[BOS, *row][: len(row)] for row in targets]), pad(targets)
-    logits = model.logits(model(source, lengths, target_in.to(source.device)))
-    return token_log_probs(logits, target_out.to(source.device), target_out.to(source.device) != PAD).sum(1)
+    target_in, target_out = pad([[BOS, *row][: len(row)] for row in targets]), pad(targets).to(source.device)
+    readout = model(source, lengths, target_in.to(source.device))
+    counted = target_out != PAD  # the longest output may be many times as long as the others: padding is not scored
+    log_p = token_log_probs(model.logits(readout[counted]), target_out[counted])
+    return log_p.new_zeros(target_out.shape).masked_scatter(counted, log_p).sum(1)
 
 
-def token_log_probs(
-    logits: Float[Tensor, "outputs steps vocabulary"],
-    words: Int[Tensor, "outputs steps"],
-    counted: Bool[Tensor, "outputs steps"],
-) -> Float[Tensor, "outputs steps"]:
-    """log p(y_t | y_<t, x) in at least float32 among the words that may be drawn; 0 where it is not counted."""
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+def token_log_probs(logits: Float[Tensor, "words vocabulary"], words: Int[Tensor, " words"]) -> Float[Tensor, " words"]:
+    """log p(y_t | y_<t, x) of each word in at least float32, among the words that may be drawn."""
     never = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
     never[[PAD, BOS]] = True
-    asked = words.masked_fill(~counted, EOS)  # any word that has a probability
-    nats = F.cross_entropy(logits.masked_fill(never, -torch.inf).flatten(0, 1), asked.flatten(), reduction="none")
-    return -nats.view_as(words).masked_fill(~counted, 0.0)
+    return -F.cross_entropy(full(logits).masked_fill(never, -torch.inf), words, reduction="none")
 
 
 @contextmanager
