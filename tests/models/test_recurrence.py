@@ -1,10 +1,13 @@
 """The GRU whose gradient is written out gives what torch's gives on packed sentences, forward and backward."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from regard.models import gru_step
 from regard.models.recurrence import gru
 
 LENGTHS = torch.tensor([3, 7, 1, 5])
@@ -59,3 +62,27 @@ def test_under_autocast_states_are_half_and_close() -> None:
     assert states.dtype == last.dtype == torch.bfloat16
     assert rnn.weight_hh_l0.grad.dtype == torch.float32
     torch.testing.assert_close(states.float(), exact, atol=0.02, rtol=0.02)
+
+
+@pytest.mark.skipif(gru_step._loops() is None, reason="numba is not installed")
+@pytest.mark.parametrize("half", [False, True])
+def test_steps_in_loops_are_as_exact(monkeypatch: pytest.MonkeyPatch, half: bool) -> None:
+    torch.manual_seed(1)
+    rnn, x = nn.GRU(8, 32, 2, bidirectional=True, batch_first=True), torch.randn(4, 7, 8)
+
+    def run(dtype: torch.dtype) -> list[Tensor]:
+        of_it, leaf = copy.deepcopy(rnn).to(dtype), x.to(dtype).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half and dtype == torch.float32):
+            states, last = gru(of_it, leaf, LENGTHS)
+        (states * like(states)).sum().add((last * like(last)).sum()).backward()
+        return [states.detach(), last.detach(), leaf.grad, *(p.grad for p in of_it.parameters())]
+
+    exact, plain = run(torch.float64), run(torch.float32)
+    monkeypatch.setattr(gru_step, "FEW", 1)
+    for loop, theirs, truth in zip(run(torch.float32), plain, exact, strict=True):
+        assert (loop.double() - truth).norm() <= 2 * (theirs.double() - truth).norm()
+
+
+def like(x: Tensor) -> Tensor:
+    """The same random numbers in every format."""
+    return torch.randn(x.shape, generator=torch.Generator().manual_seed(2)).to(x.dtype)

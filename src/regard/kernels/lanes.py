@@ -2,7 +2,7 @@
 
 `x = load(array, i)` reads array[i : i + 16] of a flat array and `store(array, i, x)` writes it; x + y, x - y, x * y and
 the functions below work number by number. The compiler makes of it one AVX-512 register, two of AVX2, four of NEON.
-An array of uint16 is read as bfloat16, which numba does not know.
+An array of uint16 is read and written as bfloat16, which numba does not know.
 """
 
 import math
@@ -72,10 +72,21 @@ def load(typing: Any, array: Any, index: Any) -> Any:
 
 @_intrinsic
 def store(typing: Any, array: Any, index: Any, x: Any) -> Any:
-    """array[index : index + 16] = x."""
+    """array[index : index + 16] = x, rounded to the nearest, and halfway to even."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        builder.store(arguments[2], _address(context, builder, signature.args[0], *arguments[:2]), align=4)
+        array, index, x = arguments
+        address = _address(context, builder, signature.args[0], array, index)
+        if signature.args[0].dtype == types.float32:
+            builder.store(x, address, align=4)
+            return context.get_dummy_value()
+        bits = builder.bitcast(x, _INTS)
+        odd = builder.and_(builder.lshr(bits, _filled(_INT, _INTS, 16)), _filled(_INT, _INTS, 1))
+        rounded = builder.add(bits, builder.add(odd, _filled(_INT, _INTS, 0x7FFF)))
+        rounded = builder.select(builder.fcmp_unordered("uno", x, x), _filled(_INT, _INTS, 0x7FC00000), rounded)
+        halves = ir.VectorType(ir.IntType(16), LANES)
+        rounded = builder.trunc(builder.lshr(rounded, _filled(_INT, _INTS, 16)), halves)
+        builder.store(rounded, builder.bitcast(address, halves.as_pointer()), align=2)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, _lanes), code

@@ -5,17 +5,13 @@ known only step by step. `known` is multiplied for all steps in one product; the
 `torch.nn.LSTMCell`'s equations, gate order and weights, which the tests hold it to.
 """
 
-from functools import cache
-from types import ModuleType
-from typing import Any
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from regard.layers.stepwise import StepLinear
+from regard.models import gru_step
 
-MANY = 2**17  # numbers of a state, from which a compiled loop takes a quarter of PyTorch's time
 State = tuple[Tensor, ...]  # (h,) of a GRU, (h, c) of an LSTM
 
 
@@ -51,10 +47,11 @@ class GRUCell(Cell):
     def forward(self, known: Float[Tensor, "*batch gates"], fed: Tensor | None, state: State) -> State:
         """The next state, from `known` (the product `self.known(x)`), what is fed back, and the state."""
         (h,) = state
-        if not torch.is_grad_enabled() and _is_many(h):
-            return (_gru(known, None if self.feed is None or fed is None else self.feed(fed), self.recur(h), h),)
+        recurrent = self.recur(h)
+        if gru_step.takes(recurrent, h):
+            return (gru_step.step(known, None if self.feed is None or fed is None else self.feed(fed), recurrent, h),)
         x_r, x_z, x_n = self.input_gates(known, fed).chunk(3, -1)
-        h_r, h_z, h_n = self.recur(h).chunk(3, -1)
+        h_r, h_z, h_n = recurrent.chunk(3, -1)
         r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
         n = torch.tanh(x_n + r * h_n)
         return (torch.lerp(n, h.to(n.dtype), z),)
@@ -74,36 +71,3 @@ class LSTMCell(Cell):
 
 
 CELLS: dict[str, type[Cell]] = {"gru": GRUCell, "lstm": LSTMCell}
-
-
-def _is_many(h: Tensor) -> bool:
-    """Whether a compiled loop makes the step: in float32 at least, for so many hypotheses that its import pays."""
-    fits = h.numel() >= MANY and not h.shape[-1] % 16 and h.dtype in (torch.float32, torch.bfloat16)
-    return fits and h.device.type == "cpu" and not torch.compiler.is_compiling() and _loops() is not None
-
-
-def _gru(known: Tensor, fed: Tensor | None, recurrent: Tensor, h: Tensor) -> Tensor:
-    """`GRUCell`'s equation, from the three products, in float32 and without gradient."""
-    loops = _loops()
-    assert loops is not None
-    loops.use_threads()
-    new = torch.empty(h.shape)
-    parts = (known, recurrent if fed is None else fed, recurrent, h)
-    loops.gru(*(_numbers(x) for x in parts), new.flatten(0, -2).numpy(), fed is not None)
-    return new
-
-
-@cache
-def _loops() -> ModuleType | None:
-    """The compiled loop, or None where numba is missing."""
-    try:
-        from regard.models import cells_loops
-    except Exception:  # whatever keeps a compiler from working must not keep a model from it
-        return None
-    return cells_loops
-
-
-def _numbers(x: Tensor) -> Any:
-    """All its numbers in a flat array; bfloat16's as their bits."""
-    x = x.detach().contiguous().view(-1)
-    return (x.view(torch.uint16) if x.dtype == torch.bfloat16 else x.float()).numpy()

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from regard.equation.rows import FEW, filled, linear
+from regard.models import gru_step
 
 
 def gru(
@@ -54,8 +55,14 @@ class _GRU(torch.autograd.Function):
         h = gates.new_zeros(batch, H, dtype=precise)
         states = gates.new_zeros(steps, batch, H, dtype=precise)
         kept = gates.new_empty(steps, batch, 4 * H, dtype=precise)  # r, z, n, and W_hn h + b_hn
+        in_loops = gru_step.takes(gates, h)
         for t, n in ctx.order:
-            recurrent = torch.addmm(bias, h[: _few(n)].to(gates.dtype), half.mT)[:n].to(precise)
+            recurrent = torch.addmm(bias, h[: _few(n)].to(gates.dtype), half.mT)[:n]
+            if in_loops:
+                gru_step.forward(gates[t, :n], None, recurrent, h[:n], states[t, :n], kept[t, :n])
+                h[:n] = states[t, :n]
+                continue
+            recurrent = recurrent.to(precise)
             r, z, new, of_h = kept[t, :n].split(H, 1)
             torch.add(gates[t, :n, : 2 * H], recurrent[:, : 2 * H], out=kept[t, :n, : 2 * H]).sigmoid_()
             of_h.copy_(recurrent[:, 2 * H :])
@@ -75,7 +82,13 @@ class _GRU(torch.autograd.Function):
         dh = of_last.to(states.dtype, copy=True)
         of_gates = w.new_zeros(steps, batch, 3 * H)  # of W_ih x + b_ih; and of W_hh h + b_hh:
         of_recurrent = w.new_zeros(steps, batch, 3 * H)
+        in_loops = gru_step.takes(of_gates, dh)
         for t, n in reversed(ctx.order):
+            if in_loops:
+                d = dh[:n] + of_states[t, :n]
+                gru_step.backward(d, kept[t, :n], before[t, :n], of_gates[t, :n], of_recurrent[t, :n], dh[:n])
+                dh[:n] += (of_recurrent[t, : _few(n)] @ w)[:n]
+                continue
             r, z, new, of_h = kept[t, :n].split(H, 1)
             d = dh[:n].add_(of_states[t, :n])
             of_new = d * (1 - z) * (1 - new * new)
