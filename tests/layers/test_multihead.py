@@ -224,6 +224,43 @@ def test_keras_multi_head_and_grouped_query_attention(groups):
     torch.testing.assert_close(ours.weights(q, k, values=v, mask=allowed[:, None]), weights)
 
 
+def test_llamas_attention_grouped_rotary_and_causal():
+    from transformers import LlamaConfig
+    from transformers.models.llama.modeling_llama import LlamaAttention
+
+    config = LlamaConfig(hidden_size=16, num_attention_heads=4, num_key_value_heads=2, attn_implementation="sdpa")
+    theirs = LlamaAttention(config, 0).double()
+    ours = MultiHeadAttention(16, 4, key_heads=2, bias=False, positions=Rotary()).double()
+    with torch.no_grad():
+        ours.joint.weight.copy_(torch.cat([theirs.q_proj.weight, theirs.k_proj.weight, theirs.v_proj.weight]))
+        ours.output.weight.copy_(theirs.o_proj.weight)
+    (x,) = sequences(16)
+    angles = torch.arange(7).double()[:, None] * 10000.0 ** (-torch.arange(2).double() / 2)
+    turns = torch.cat([angles, angles], -1)[None]
+    hidden = torch.zeros(7, 7).double().masked_fill(torch.ones(7, 7).triu(1).bool(), -math.inf)[None, None]
+    wanted = theirs(x, position_embeddings=(turns.cos(), turns.sin()), attention_mask=hidden)[0]
+    same_gradients(ours(x, mask=causal()), wanted, (x,))
+
+
+def test_t5s_attention_with_its_table():
+    from transformers import T5Config
+    from transformers.models.t5.modeling_t5 import T5Attention
+
+    config = T5Config(d_model=E, d_kv=4, num_heads=3, relative_attention_num_buckets=8, dropout_rate=0.0)
+    config._attn_implementation = "eager"
+    theirs = T5Attention(config, has_relative_attention_bias=True).double().eval()
+    ours = MultiHeadAttention(E, 3, bias=False, positions=T5Relative(3, 8)).double()
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.normal_(std=0.5)
+        unscaled = theirs.q.weight * 2  # T5 has no 1/√D
+        ours.joint.weight.copy_(torch.cat([unscaled, theirs.k.weight, theirs.v.weight]))
+        ours.output.weight.copy_(theirs.o.weight)
+        ours.positions.table.copy_(theirs.relative_attention_bias.weight)
+    (x,) = sequences(E, time=40)
+    same_gradients(ours(x), theirs(x)[0], (x,))
+
+
 # ---- what the mechanism promises ----
 
 
