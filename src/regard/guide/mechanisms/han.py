@@ -22,7 +22,9 @@ def _check() -> list[Proof]:
 
     def summed_up(level: int, x: torch.Tensor) -> torch.Tensor:
         assert model.attention.encoders is not None
-        h = model.attention.encoders[level].rnn(x[None])[0][0]  # type: ignore[operator, union-attr]
+        encoder = model.attention.encoders[level]
+        gru = torch.nn.GRU(x.shape[1], 3, bidirectional=True, batch_first=True).double()
+        h = torch.func.functional_call(gru, dict(encoder.named_parameters()), (x[None],))[0][0]
         pool = model.attention.levels[level]
         return torch.softmax(torch.tanh(pool.key(h)) @ pool.u, 0) @ h  # type: ignore[operator]
 
