@@ -32,9 +32,7 @@ def test_the_normaliser_is_the_log_sum_exp_however_large_or_small(dtype):
     found = normaliser(logits)
     torch.testing.assert_close(found.double(), wanted, rtol=1e-6 if dtype == torch.float32 else 1e-13, atol=1e-6)
     for row in (0, 3, 17, 36):  # each sentence's own, whoever stands beside it
-        alone, few = normaliser(logits[row : row + 1]), normaliser(logits[max(0, row - 2) : row + 3])
-        torch.testing.assert_close(alone, few[min(2, row)][None], rtol=0, atol=0)
-        torch.testing.assert_close(alone, found[row : row + 1], rtol=2e-7 if dtype == torch.float32 else 0, atol=0)
+        torch.testing.assert_close(normaliser(logits[row : row + 1]), found[row : row + 1], rtol=0, atol=0)
 
 
 needs_loops = pytest.mark.skipif(_loops() is None, reason="numba is not installed")

@@ -1,5 +1,7 @@
 """A weight put in order once: the numbers of `F.linear` under autocast, and each row's whoever stands beside it."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,9 +9,8 @@ import torch.nn.functional as F
 from regard.equation import packed
 from regard.equation.packed import LEAST, linear
 
-needs_bfloat16 = pytest.mark.skipif(
-    not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this processor does not multiply bfloat16"
-)
+OPERATORS = ("_linear_pointwise", "_reorder_linear_weight", "_is_mkldnn_bf16_supported")
+needs_bfloat16 = pytest.mark.skipif(not packed._can_reorder(), reason="this processor does not multiply bfloat16")
 
 
 @pytest.fixture
@@ -70,3 +71,14 @@ def test_elsewhere_it_is_pytorchs():
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         assert linear(x[:0], weight, bias).shape == (0, 1027)
     assert weight not in packed._packed
+
+
+def test_without_pytorchs_operators_products_are_plain(half, monkeypatch):
+    for name in ("_reorder_linear_weight", "_is_mkldnn_bf16_supported"):
+        there = SimpleNamespace(**{each: lambda: True for each in OPERATORS if each != name})
+        monkeypatch.setattr(packed.torch.ops, "mkldnn", there)
+        packed._can_reorder.cache_clear()
+        weight, bias = weights()
+        x = torch.randn(7, 144)
+        assert torch.equal(linear(x, weight, bias), F.linear(x, weight, bias))
+    packed._can_reorder.cache_clear()

@@ -1,7 +1,7 @@
 """The best continuations among all words of all hypotheses, without sorting the vocabulary or writing it twice.
 
-Many logits on a CPU are read by compiled loops (`candidates_loops.py`), where numba is installed, in the format they
-come in; few, float64 and other devices by PyTorch.
+Logits in bfloat16 on a CPU are read by compiled loops (`candidates_loops.py`) where they lie, if numba is installed;
+so are the best of many in float32. PyTorch does the rest. What comes of a sentence never hangs on how many there are.
 """
 
 from functools import cache
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from regard.equation.precision import full
 
-FEW = 2**18  # logits, below which PyTorch takes less than a millisecond, and no import
+FEW = 2**18  # logits in float32, below which PyTorch takes less than a millisecond, and no import
 BLOCK = 100  # words; a vocabulary of 10,000 is then 100 blocks, and both halves of the work are small
 AT_ONCE = 200_000  # numbers: what is written of so many stays in the processor's cache
 LEAST = 1e-20  # of a sum of exponentials: what float32 drops beside it is nothing
@@ -22,7 +22,7 @@ LEAST = 1e-20  # of a sum of exponentials: what float32 drops beside it is nothi
 
 def normaliser(logits: Float[Tensor, "batch beam vocabulary"]) -> Float[Tensor, "batch beam"]:
     """log Σ_v exp logit_v, in at least float32."""
-    loops = _loops_for(logits)
+    loops = _loops_for(logits) if logits.dtype == torch.bfloat16 else None  # float32's would round otherwise
     if loops is None:
         return _normaliser(full(logits))
     found = torch.empty(logits.shape[:2])
@@ -86,7 +86,8 @@ def best_continuations(
 
 def _loops_for(logits: Tensor) -> ModuleType | None:
     """The compiled loops, told how many threads PyTorch computes with, if they can read these."""
-    if logits.numel() < FEW or logits.device.type != "cpu" or logits.dtype not in (torch.float32, torch.bfloat16):
+    many = logits.dtype == torch.bfloat16 or (logits.dtype == torch.float32 and logits.numel() >= FEW)
+    if not many or not logits.numel() or logits.device.type != "cpu":
         return None
     loops = _loops() if logits.is_contiguous() and not torch.compiler.is_compiling() else None
     if loops is not None:

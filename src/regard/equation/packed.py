@@ -2,8 +2,11 @@
 
 oneDNN multiplies bfloat16 by blocks, and puts the weight in their order at every product; a decoder's steps, each a few
 rows by the same weights, did little else. What is kept is kept as long as the weight, until it changes.
+
+The operators are PyTorch's own for its compiler, without a promise to stay: where one is missing, products are plain.
 """
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -47,8 +50,15 @@ def _pays(x: Tensor, weight: Tensor) -> bool:
         and weight.numel() >= LEAST
         and x.numel() > 0
         and not weight.is_inference()
-        and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        and _can_reorder()
     )
+
+
+@cache
+def _can_reorder() -> bool:
+    found = all(hasattr(torch.ops.mkldnn, name) for name in ("_linear_pointwise", "_reorder_linear_weight"))
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return found and supported is not None and supported()
 
 
 def _of(weight: Tensor) -> Tensor:
