@@ -50,7 +50,7 @@ class Flex(Kernel):
         reasons = []
         if problem.weights:
             reasons.append("it does not return weights")
-        if not (problem.is_dot or _is_capped(problem)):
+        if not (problem.is_dot or problem.capped):
             reasons.append(f"the score {problem.score} is not a dot product")
         if not problem.softmax:
             reasons.append(f"it normalises by softmax only, not by {problem.normalise}")
@@ -73,7 +73,7 @@ class Flex(Kernel):
         if problem.device != "cuda":
             return [f"it is for cuda: on {problem.device} it computes plainly"]
         reasons = []
-        if not (needs_tensor(problem) or problem.bias or _is_capped(problem)):
+        if not (needs_tensor(problem) or problem.bias or problem.capped):
             reasons.append("SDPA takes this without a mask")
         if problem.Tq * problem.Tk < FEW:
             reasons.append("compiling for matrices so small costs more than writing them out")
@@ -114,10 +114,6 @@ class Flex(Kernel):
                 return attend(q, k, v, modified, block_mask, score.factor(problem.D), grouped).to(call.v.dtype)
 
         return compute
-
-
-def _is_capped(problem: Problem) -> bool:
-    return not problem.is_dot and problem.score_key[:1] == Dot.key
 
 
 def _alike(*tensors: Tensor) -> list[Tensor]:
