@@ -97,9 +97,11 @@ def _loops_for(logits: Tensor) -> ModuleType | None:
 
 @cache
 def _loops() -> ModuleType | None:
-    """The compiled loops, or None where numba is missing or does not work."""
+    """The compiled loops, if numba is installed and works here: found out by running one once."""
     try:
         from regard.decoding import candidates_loops
+
+        candidates_loops.normalisers(_numbers(torch.zeros(1, dtype=torch.bfloat16)), _numbers(torch.zeros(1)))
     except Exception:  # whatever keeps a compiler from working must not keep a search from it
         return None
     return candidates_loops

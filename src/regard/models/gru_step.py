@@ -17,7 +17,7 @@ MANY = 2**17  # the same of a step without gradient, where the import has to pay
 _HALF = torch.bfloat16
 
 
-def takes(products: Float[Tensor, "*rows gates"], h: Float[Tensor, "*rows hidden"]) -> bool:
+def takes(products: Float[Tensor, "... gates"], h: Float[Tensor, "... hidden"]) -> bool:
     """Whether the loops compute this step: float32 or bfloat16 on a CPU, in rows of whole vectors, not too few."""
     fits = (
         h.numel() >= (FEW if torch.is_grad_enabled() else MANY)
@@ -93,9 +93,12 @@ def backward(d: Tensor, kept: Tensor, h: Tensor, of_input: Tensor, of_recurrent:
 
 @cache
 def _loops() -> ModuleType | None:
-    """The compiled loops, or None where numba is missing."""
+    """The compiled loops, if numba is installed and works here: found out by running one once."""
     try:
         from regard.models import cells_loops
+
+        x = _numbers(torch.zeros(3 * cells_loops.LANES, dtype=_HALF))
+        cells_loops.gru(x, len(x), x[:0], x, x, x.copy(), x[:0], (1, cells_loops.LANES))
     except Exception:  # whatever keeps a compiler from working must not keep a model from it
         return None
     return cells_loops
