@@ -57,6 +57,7 @@ def test_every_layer_is_found_where_its_file_says_it_is_and_told_to_type_checker
         assert getattr(regard, name) is layer
         assert name in dir(regard.layers)
         assert f"    from {layer.__module__} import *\n" in block
+        assert not (Path(regard.layers.__file__).parent / f"{name}.py").exists(), "the file would hide its own name"
     assert not hasattr(regard.layers, "Summary")  # what a file does not offer
     assert in_a_fresh_process(
         "import sys, regard.layers; print(len(dir(regard.layers)) > 40, 'torch' in sys.modules)"

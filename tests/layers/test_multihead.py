@@ -15,7 +15,7 @@ from regard.kernels.plan import kernel
 from regard.layers.multihead import MultiHeadAttention
 from regard.layers.names import CrossAttention, MaskedSelfAttention, SelfAttention
 from regard.layers.positions import Alibi, Rotary, T5Relative
-from regard.layers.torch_masks import torch_masks
+from regard.layers.torch_convention import torch_masks
 
 E, S = 12, 10  # features of queries, of a source
 

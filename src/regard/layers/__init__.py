@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not search
     from regard.layers.spatial import *
     from regard.layers.store import *
     from regard.layers.temporal import *
-    from regard.layers.torch_masks import *
+    from regard.layers.torch_convention import *
 
 
 def _homes() -> dict[str, str]:
