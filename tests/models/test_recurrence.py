@@ -1,6 +1,8 @@
 """The GRU whose gradient is written out gives what torch's gives on packed sentences, forward and backward."""
 
 import copy
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -79,8 +81,18 @@ def test_steps_in_loops_are_as_exact(monkeypatch: pytest.MonkeyPatch, half: bool
 
     exact, plain = run(torch.float64), run(torch.float32)
     monkeypatch.setattr(gru_step, "FEW", 1)
+    steps = []
+    for name in ("forward", "backward"):
+        monkeypatch.setattr(gru_step, name, partial(counted, getattr(gru_step, name), name, steps))
     for loop, theirs, truth in zip(run(torch.float32), plain, exact, strict=True):
         assert (loop.double() - truth).norm() <= 2 * (theirs.double() - truth).norm()
+    assert steps.count("forward") == steps.count("backward") == 2 * 2 * 7  # layers, directions, positions
+
+
+def counted(step: Callable, name: str, steps: list[str], *arguments: Tensor) -> None:
+    """The step, noted."""
+    steps.append(name)
+    step(*arguments)
 
 
 def like(x: Tensor) -> Tensor:

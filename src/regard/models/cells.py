@@ -48,7 +48,7 @@ class GRUCell(Cell):
         """The next state, from `known` (the product `self.known(x)`), what is fed back, and the state."""
         (h,) = state
         recurrent = self.recur(h)
-        if gru_step.takes(recurrent, h):
+        if gru_step.takes(recurrent, h, torch.is_grad_enabled()):
             return (gru_step.step(known, None if self.feed is None or fed is None else self.feed(fed), recurrent, h),)
         x_r, x_z, x_n = self.input_gates(known, fed).chunk(3, -1)
         h_r, h_z, h_n = recurrent.chunk(3, -1)

@@ -17,13 +17,12 @@ MANY = 2**17  # the same of a step without gradient, where the import has to pay
 _HALF = torch.bfloat16
 
 
-def takes(products: Float[Tensor, "... gates"], h: Float[Tensor, "... hidden"]) -> bool:
-    """Whether the loops compute this step: float32 or bfloat16 on a CPU, in rows of whole vectors, not too few."""
-    fits = (
-        h.numel() >= (FEW if torch.is_grad_enabled() else MANY)
-        and not h.shape[-1] % 16
-        and products.dtype in (torch.float32, _HALF)
-    )
+def takes(products: Float[Tensor, "... gates"], h: Float[Tensor, "... hidden"], trains: bool) -> bool:
+    """Whether the loops compute this step: float32 or bfloat16 on a CPU, in rows of whole vectors, not too few.
+
+    trains: it is told, as within an autograd function gradients are never enabled.
+    """
+    fits = h.numel() >= (FEW if trains else MANY) and not h.shape[-1] % 16 and products.dtype in (torch.float32, _HALF)
     on_cpu = h.device.type == "cpu" and h.dtype in (torch.float32, _HALF)
     return fits and on_cpu and not torch.compiler.is_compiling() and _loops() is not None
 

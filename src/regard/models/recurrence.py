@@ -55,7 +55,7 @@ class _GRU(torch.autograd.Function):
         h = gates.new_zeros(batch, H, dtype=precise)
         states = gates.new_zeros(steps, batch, H, dtype=precise)
         kept = gates.new_empty(steps, batch, 4 * H, dtype=precise)  # r, z, n, and W_hn h + b_hn
-        in_loops = gru_step.takes(gates, h)
+        in_loops = gru_step.takes(gates, h, trains=True)
         for t, n in ctx.order:
             recurrent = torch.addmm(bias, h[: _few(n)].to(gates.dtype), half.mT)[:n]
             if in_loops:
@@ -82,7 +82,7 @@ class _GRU(torch.autograd.Function):
         dh = of_last.to(states.dtype, copy=True)
         of_gates = w.new_zeros(steps, batch, 3 * H)  # of W_ih x + b_ih; and of W_hh h + b_hh:
         of_recurrent = w.new_zeros(steps, batch, 3 * H)
-        in_loops = gru_step.takes(of_gates, dh)
+        in_loops = gru_step.takes(of_gates, dh, trains=True)
         for t, n in reversed(ctx.order):
             if in_loops:
                 d = dh[:n] + of_states[t, :n]
