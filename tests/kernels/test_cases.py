@@ -23,7 +23,7 @@ from regard.equation.mask import Mask
 from regard.equation.masks import blocks, causal, dense, documents, padding, tokens, window
 from regard.equation.normalisers import Hard, Softmax, TopK
 from regard.equation.scores import Additive, Cosine, Dot, General
-from regard.kernels import banded, blocksparse, sdpa, tiles
+from regard.kernels import banded, blocksparse, tiles
 from regard.kernels.plan import KERNELS, kernel
 
 ELSEWHERE = ["additive", "lengths"]  # in their own test_*.py
@@ -78,6 +78,7 @@ SIZE_0 = {"sdpa": "a size is 0"}
 EQUAL = (2, 4, 4, 7, 7, 8, 8)
 SHORT = (2, 4, 2, 3, 7, 8, 8)
 LONG = (2, 4, 2, 9, 7, 8, 8)
+ODD = (1, 4, 2, 97, 111, 8, 8)
 
 
 def additive(q: Tensor, k: Tensor, v: Tensor, w_query: Tensor, w_key: Tensor, b: Tensor | None = None) -> Tensor:
@@ -146,7 +147,7 @@ CASES = {
         taken=(*TILED, "flex"),
     ),
     "soft cap and sink": Case(
-        SHORT,
+        ODD,
         score=lambda r: Dot(cap=2.0),
         plain_score=lambda q, k: 2 * torch.tanh(q @ k.mT / (2 * math.sqrt(8))),
         mask=causal,
@@ -356,7 +357,7 @@ def rms(error: Tensor) -> float:
     return error.double().square().mean().sqrt().item() if error.numel() else 0.0
 
 
-SHAPES = (EQUAL, SHORT, (1, 2, 2, 97, 111, 16, 16), (1, 2, 2, 111, 111, 8, 8), (2, 4, 2, 5, 7, 8, 13))
+SHAPES = (EQUAL, SHORT, (1, 2, 2, 97, 111, 16, 16), ODD, (1, 2, 2, 111, 111, 8, 8), (2, 4, 2, 5, 7, 8, 13))
 SHAPED = [name for name, case in CASES.items() if case.sizes in SHAPES]
 ROUNDING = [name for name in NAMES if name != "flex"]  # on a CPU that is not what computes on CUDA: see test_flex.py
 TAKEN = [(name, known) for name in SHAPED for known in ROUNDING if not refusal(CASES[name], known)]
@@ -383,11 +384,30 @@ def test_a_kernel_errs_at_most_twice_as_much_as_the_plain_computation(of: str, n
             assert fast <= 2 * theirs + floor, f"output or gradient {i}: {fast / theirs:.2f} of {plain}"
 
 
-def test_scores_without_a_scale_cost_long_rows_of_a_half_format_no_digits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SDPA's own backward in the format errs up to three times as much here: it starts from a rounded context."""
-    monkeypatch.setattr(sdpa, "LONG", 0)
-    for dtype in (torch.bfloat16, torch.float16):
-        test_a_kernel_errs_at_most_twice_as_much_as_the_plain_computation("unscaled dot", "sdpa", dtype)
+LONG_ROWS = {
+    "512 keys": Case((1, 2, 1, 512, 512, 16, 16)),
+    "1000 keys, other values": Case((1, 2, 2, 1000, 1000, 16, 24)),
+    "1030 keys, causal": Case((1, 1, 1, 700, 1030, 16, 16), mask=causal),
+    "600 keys, padded": Case((2, 1, 1, 500, 600, 16, 16), mask=lambda: padding([600, 555])),
+    "512 keys, no scale": Case((1, 2, 2, 512, 512, 16, 16), lambda r: Dot(1.0), plain_score=lambda q, k: q @ k.mT),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("case", LONG_ROWS.values(), ids=LONG_ROWS.keys())
+def test_long_rows_cost_half_formats_no_digits(case: Case, dtype: torch.dtype) -> None:
+    """SDPA itself, in the format, rounds its gradients anew with every block that it adds to them."""
+    exact, rounded = draw(case, torch.float64, dtype), draw(case, dtype, dtype)
+    truth = with_gradients(plainly(case, exact), exact)
+    for name in ("sdpa", "reference"):
+        found = with_gradients(by_kernel(case, rounded, name), rounded)
+        with torch.no_grad():
+            found.append(by_kernel(case, rounded, name))
+        errors = [rms(a.double() - b) for a, b in zip(found, (*truth, truth[0]), strict=True)]
+        if name == "sdpa":
+            ours = errors
+    for i, (fast, plain) in enumerate(zip(ours, errors, strict=True)):
+        assert fast <= 2 * plain, f"output or gradient {i}: {fast / plain:.2f} of the reference"
 
 
 MIDDLE = torch.tensor([True, False, True])[None, None, :, None]

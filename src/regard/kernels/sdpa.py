@@ -3,7 +3,7 @@
 What it is told apart from: causality is a flag only where every query has its own key (with fewer queries than keys
 SDPA aligns the first query with the first key, we the last with the last); other masks become bool tensors, biases
 additive ones. On CPU its fused path wants Dv = D and contiguous features, so those are padded and copied; and half
-formats that want gradients are mostly computed in float32, which there is both more exact and faster (`_in_float32`).
+formats that want gradients are computed in float32, as its own gradients err too much in them (`_in_float32`).
 """
 
 import math
@@ -26,8 +26,6 @@ from regard.kernels.problem import Call, Problem
 _NOTHING = nullcontext()
 FEW = 2**15
 """Numbers of a context that are added up sooner than a part of them is picked out."""
-LONG = 512
-"""Keys from which bfloat16 with gradients is faster than float32, where the processor multiplies matrices of it."""
 
 
 class Sdpa(Kernel):
@@ -113,13 +111,13 @@ class Sdpa(Kernel):
             return alone(call, *ready(call.q, call.k, call.v, call.score, hidden), added, causal)
 
         alike = problem.Dv == problem.D and problem.Hk == problem.H and not problem.autocast
-        as_it_is = is_dot and alike and not _half_with_gradients(problem)
+        as_it_is = is_dot and alike and not _in_float32(problem)
         return bare if as_it_is and not (masked or problem.bias) else general
 
 
 def fused(problem: Problem) -> Callable[[Call, Tensor, Tensor, Tensor, Tensor | None, bool], Tensor]:
     """SDPA on prepared queries, keys and values: alike in dtype, in features and in memory, as its fused path wants."""
-    grouped, autocast, careful = problem.Hk != problem.H, problem.autocast, _half_with_gradients(problem)
+    grouped, autocast, in_float32 = problem.Hk != problem.H, problem.autocast, _in_float32(problem)
 
     def compute(call: Call, q: Tensor, k: Tensor, v: Tensor, added: Tensor | None, causal: bool) -> Tensor:
         with no_autocast(q.device) if autocast else _NOTHING:
@@ -128,11 +126,10 @@ def fused(problem: Problem) -> Callable[[Call, Tensor, Tensor, Tensor, Tensor | 
             if problem.Dv != problem.D:
                 q, k, v = (_padded(x, max(problem.D, problem.Dv)) for x in (q, k, v))
             q, k, v = _packed(q, k, v)
-            scale = call.score.factor(problem.D)
-            if careful and _in_float32(problem, scale):
+            if in_float32:
                 q, k, v = q.float(), k.float(), v.float()
             context = F.scaled_dot_product_attention(
-                q, k, v, added, call.dropout, causal, scale=scale, enable_gqa=grouped
+                q, k, v, added, call.dropout, causal, scale=call.score.factor(problem.D), enable_gqa=grouped
             )
             if problem.Dv < problem.D:
                 context = context[..., : problem.Dv]
@@ -141,19 +138,16 @@ def fused(problem: Problem) -> Callable[[Call, Tensor, Tensor, Tensor, Tensor | 
     return compute
 
 
-def _half_with_gradients(problem: Problem) -> bool:
-    return problem.grad and problem.device == "cpu" and problem.dtype in (torch.bfloat16, torch.float16)
+def _in_float32(problem: Problem) -> bool:
+    """Whether SDPA is asked in float32: for half formats with gradients, on CPU.
 
-
-def _in_float32(problem: Problem, scale: float) -> bool:
-    """Whether half formats with gradients are computed in float32: unless that is slower, and SDPA is exact enough.
-
-    Its backward pass starts from the context rounded to the format. Where weights are peaked, as those of scores
-    without 1/√D are, gradients of queries and keys are differences of near equals, and err two to four times as much as
-    the reference's.
+    In the format its backward pass starts from the rounded context, which costs peaked weights digits, and rounds the
+    gradients of keys and values anew with every block of 64 or 256 queries that it adds to them, those of queries with
+    every 512 keys: they err up to four times as much as the reference's, and the more the longer the rows. What that
+    costs: 1.4 to 1.7 times the time at heads of 64 and 512 keys or more, where the processor multiplies matrices of
+    bfloat16; elsewhere float32 is faster.
     """
-    unscaled = scale * math.sqrt(problem.D) > 1.5
-    return unscaled or problem.dtype == torch.float16 or problem.Tk < LONG
+    return problem.grad and problem.device == "cpu" and problem.dtype in (torch.bfloat16, torch.float16)
 
 
 _whole: WeakKeyDictionary[Mask, tuple[object, bool | None]] = WeakKeyDictionary()
