@@ -214,6 +214,22 @@ def works_under_autocast(case: Case) -> None:
         assert rms(a.double() - b.double()) <= 0.05 * max(rms(b), typical)
 
 
+def takes_mixed_dtypes_under_autocast(case: Case) -> None:
+    """One argument in bfloat16, as what stands before the layer gave it, the others and the parameters in float32."""
+    layer, arguments = case.layer(torch.float32), case.arguments(dtype=torch.float32)
+    exact = tensors(layer(*arguments))
+    typical = sum(rms(x) for x in exact) / len(exact)
+    for i in (i for i, x in enumerate(arguments) if floats(x)):
+        given = case.arguments(dtype=torch.float32)
+        given[i] = as_leaf(given[i].bfloat16())
+        with torch.autocast("cpu", torch.bfloat16):
+            outputs, gradients = results(layer, given)
+        assert given[i].grad.dtype == torch.bfloat16
+        assert all(gradient.isfinite().all() for gradient in gradients)
+        for a, b in zip(outputs, exact, strict=True):
+            assert rms(a.double() - b.double()) <= 0.05 * max(rms(b), typical)
+
+
 def compiles_whole(case: Case) -> None:
     layer = case.layer()
     torch.compiler.reset()
@@ -243,6 +259,17 @@ def is_copied_and_cast(case: Case) -> None:
         assert all(out.dtype == dtype for out in tensors(moved(*case.arguments(dtype=dtype))))
 
 
+def computes_where_it_is(case: Case) -> None:
+    """On the device "meta", which holds no numbers but minds where they are: what a layer makes is made there."""
+    layer, arguments = case.layer(), case.arguments()
+    moved = copy.deepcopy(layer).to("meta")
+    there = moved(*(x.to("meta") if isinstance(x, Tensor) else x for x in arguments))
+    for ours, here in zip(tensors(there), tensors(layer(*arguments)), strict=True):
+        assert ours.device.type == "meta"
+        assert ours.shape == here.shape
+        assert ours.dtype == here.dtype
+
+
 def names_a_wrong_dtype(case: Case) -> None:
     """One argument in whole numbers, or in another format than the others and the parameters, is a ValueError."""
     layer, arguments = case.layer(), case.arguments()
@@ -255,6 +282,17 @@ def names_a_wrong_dtype(case: Case) -> None:
                     layer(*arguments[:i], other, *arguments[i + 1 :])
 
 
+def names_a_wrong_device(case: Case) -> None:
+    """One argument elsewhere than the others and the parameters is a ValueError that says where it is."""
+    layer, arguments = case.layer(), case.arguments()
+    if len([x for x in (*arguments, *layer.parameters()) if floats(x)]) == 1:
+        return
+    for i, x in enumerate(arguments):
+        if floats(x):
+            with pytest.raises(ValueError, match=r"expected.*\b(cpu|meta)\b"):
+                layer(*arguments[:i], x.detach().to("meta"), *arguments[i + 1 :])
+
+
 CHECKS: list[tuple[Callable[[Case], None], Any]] = [
     (agrees_with_its_oracle, ()),
     (takes_any_size, ()),
@@ -265,11 +303,14 @@ CHECKS: list[tuple[Callable[[Case], None], Any]] = [
     (takes_strided_and_expanded_tensors, ()),
     (errs_little_in_low_precision, ()),
     (works_under_autocast, ()),
+    (takes_mixed_dtypes_under_autocast, ()),
     (compiles_whole, pytest.mark.plain),
     (exports, pytest.mark.plain),
     (is_saved_and_loaded, ()),
     (is_copied_and_cast, ()),
+    (computes_where_it_is, ()),
     (names_a_wrong_dtype, pytest.mark.plain),
+    (names_a_wrong_device, pytest.mark.plain),
 ]
 
 

@@ -14,7 +14,7 @@ class OnARow(nn.Module):
         self.layer = layer
 
     def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
-        found = self.layer(states.mT[:, :, None], (torch.arange(states.shape[1]) < lengths[:, None])[:, None])
+        found = self.layer(states.mT[:, :, None], within(states, lengths)[:, None])
         return found[:, :, 0].mT if found.ndim == 4 else found
 
 
@@ -25,7 +25,7 @@ def lengths_of(batch: int, time: int) -> Tensor:
 
 def within(states: Tensor, lengths: Tensor) -> Tensor:
     """(batch, time): which positions count."""
-    return torch.arange(states.shape[1]) < lengths[:, None]
+    return torch.arange(states.shape[1], device=states.device) < lengths[:, None]
 
 
 def softmax_within(e: Tensor, seen: Tensor) -> Tensor:
