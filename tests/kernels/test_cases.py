@@ -229,6 +229,13 @@ CASES = {
             "a sink": {"normalise": lambda r: Softmax(r(4)), "plain_weights": with_a_sink, "taken": TILED},
         }.items()
     },
+    "width of a factor": Case(
+        ODD,
+        mask=causal,
+        after=lambda r: gaussian(r(1, 4, 97), r(4, 1, 1)).exp(),
+        refused={"sdpa": "takes no factor"},
+        taken=TILED,
+    ),
     "factor as a tensor": Case(after=lambda r: r(2, 1, 7, 7), refused={"sdpa": "takes no factor"}, taken=TILED),
 }
 
@@ -357,7 +364,7 @@ def rms(error: Tensor) -> float:
     return error.double().square().mean().sqrt().item() if error.numel() else 0.0
 
 
-SHAPES = (EQUAL, SHORT, (1, 2, 2, 97, 111, 16, 16), ODD, (1, 2, 2, 111, 111, 8, 8), (2, 4, 2, 5, 7, 8, 13))
+SHAPES = (EQUAL, SHORT, ODD, (1, 2, 2, 97, 111, 16, 16), (1, 2, 2, 111, 111, 8, 8), (2, 4, 2, 5, 7, 8, 13))
 SHAPED = [name for name, case in CASES.items() if case.sizes in SHAPES]
 ROUNDING = [name for name in NAMES if name != "flex"]  # on a CPU that is not what computes on CUDA: see test_flex.py
 TAKEN = [(name, known) for name in SHAPED for known in ROUNDING if not refusal(CASES[name], known)]
@@ -368,7 +375,8 @@ TAKEN = [(name, known) for name in SHAPED for known in ROUNDING if not refusal(C
 def test_a_kernel_errs_at_most_twice_as_much_as_the_plain_computation(of: str, name: str, dtype: torch.dtype) -> None:
     case = CASES[of]
     squares: dict[tuple[str, int], float] = {}
-    for seed in range(4):  # root mean square over draws: a maximum over few numbers is chance
+    few = min(x.numel() for x in draw(case, dtype, dtype).leaves)
+    for seed in range(4 if few > 4 else 8):  # root mean square over draws: a maximum over few numbers is chance
         exact, rounded = draw(case, torch.float64, dtype, seed), draw(case, dtype, dtype, seed)
         truth = with_gradients(plainly(case, exact), exact)
         outs = {"fast": by_kernel(case, rounded, name), "plain": plainly(case, rounded)}

@@ -114,7 +114,7 @@ class _Given(Bias):
         if not values.is_floating_point():
             raise ValueError(f"{name}: expected numbers in floating point, got {values.dtype}; a bool tensor is a mask")
         self.values, self.name = four_axes(name, values), name
-        self.tensors = (values,)
+        self.tensors = (self.values,)
         self.key = ("given", self.values.shape, values.dtype, values.device)
 
     def at(self, grid: Grid) -> Tensor:

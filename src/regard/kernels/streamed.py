@@ -5,7 +5,7 @@ with autograd, and adds its gradients to the others'. What was drawn (dropout, "
 the same seed, one for each block. Where a mask has bounds, such as a window's, a block reads only the keys within.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -17,6 +17,7 @@ from regard.equation.noise import drawn_from
 from regard.equation.rules import Part
 from regard.equation.scores import Custom
 from regard.kernels.kernel import Compute, Kernel
+from regard.kernels.learned import in_full, learned, total
 from regard.kernels.problem import Call, Problem
 from regard.kernels.tiles import Tiles
 
@@ -61,7 +62,7 @@ class Streamed(Kernel):
 
 
 def _context(call: Call) -> Tensor:
-    tiles = Tiles.of(call)
+    tiles = replace(Tiles.of(call), call=in_full(call))
     draws = call.dropout > 0 or getattr(call.normaliser, "draws", False)
     seed = int(torch.randint(2**62, ())) if draws else None
     return _Streamed.apply(tiles, seed, tiles.q, tiles.k, tiles.values, *_parameters(tiles))
@@ -86,7 +87,7 @@ class _Streamed(torch.autograd.Function):
         tiles = replace(ctx.tiles, q=inputs[0], k=inputs[1], values=inputs[2])
         if torch.is_grad_enabled():
             return None, None, *_differentiable(tiles, ctx.seed, inputs, needed, gradient)
-        sums = [torch.zeros_like(x) if need else None for x, need in zip(inputs, needed, strict=True)]
+        sums = _zeros(inputs, needed)
         for part, noise in _blocks(tiles, ctx.seed):
             places = (part.of_queries, part.of_keys, part.of_keys)
             into = [None if x is None else place(x) for x, place in zip(sums, places, strict=False)] + sums[3:]
@@ -94,18 +95,28 @@ class _Streamed(torch.autograd.Function):
             with torch.enable_grad(), noise:
                 context = tiles.attended(part, own).context
             _add_gradients(context, part.of_queries(gradient), [*own, *inputs[3:]], into)
-        return None, None, *sums
+        return None, None, *_rounded(sums, inputs)
+
+
+def _zeros(inputs: tuple[Tensor, ...], needed: tuple[bool, ...]) -> list[Tensor | None]:
+    """What blocks add to: rows of the gradients of queries, keys and values, and shares of the parameters'."""
+    makers = [torch.zeros_like] * 3 + [total] * (len(inputs) - 3)
+    return [make(x) if need else None for make, x, need in zip(makers, inputs, needed, strict=True)]
+
+
+def _rounded(sums: Iterable[Tensor | None], inputs: tuple[Tensor, ...]) -> Iterator[Tensor | None]:
+    return (None if found is None else found.to(x.dtype) for found, x in zip(sums, inputs, strict=True))
 
 
 def _add_gradients(context: Tensor, gradient: Tensor, inputs: list[Tensor], into: list[Tensor | None]) -> None:
-    wanted = [(x, total) for x, total in zip(inputs, into, strict=True) if total is not None]
+    wanted = [(x, place) for x, place in zip(inputs, into, strict=True) if place is not None]
     if not context.requires_grad or not wanted:
         return
     # Kept: what a callable has captured may have a graph of its own, which the next block needs too.
     found = torch.autograd.grad(context, [x for x, _ in wanted], gradient, retain_graph=True, allow_unused=True)
-    for (_, total), part in zip(wanted, found, strict=True):
+    for (_, place), part in zip(wanted, found, strict=True):
         if part is not None:
-            total += part
+            place += part
 
 
 def _differentiable(
@@ -113,7 +124,7 @@ def _differentiable(
 ) -> Iterator[Tensor | None]:
     """The gradients with a graph of their own, for who differentiates again: that keeps (Tq, Tk) matrices."""
     wanted = [x for x, need in zip(inputs, needed, strict=True) if need]
-    totals: list[Tensor] = [torch.zeros_like(x) for x in wanted]
+    sums = _zeros(inputs, needed)
     for part, noise in _blocks(tiles, seed):
         with noise:
             context = tiles.attended(part).context
@@ -121,9 +132,9 @@ def _differentiable(
             found = torch.autograd.grad(
                 context, wanted, part.of_queries(gradient), create_graph=True, allow_unused=True, materialize_grads=True
             )
-            totals = [total + more for total, more in zip(totals, found, strict=True)]
-    given = iter(totals)
-    return (next(given) if need else None for need in needed)
+            shares = iter(found)
+            sums = [None if x is None else x + next(shares) for x in sums]
+    return _rounded(sums, inputs)
 
 
 def _blocks(tiles: Tiles, seed: int | None) -> Iterator[tuple[Part, AbstractContextManager[None]]]:
@@ -140,11 +151,9 @@ def _parameters(tiles: Tiles) -> list[Tensor]:
     if not torch.is_grad_enabled():
         return []
     call = tiles.call
-    read = [x for x in (call.score, call.bias, call.after, call.normaliser) if x is not None]
-    found = [x for part in read for x in getattr(part, "tensors", ())]
-    if isinstance(call.score, Custom):
-        found += _captured(tiles)
-    return list({id(x): x for x in found if x.requires_grad}.values())
+    captured = _captured(tiles) if isinstance(call.score, Custom) else []
+    found = [*learned(call.score, call.bias, call.after, call.normaliser), *captured]
+    return list({id(x): x for x in found}.values())
 
 
 def _captured(tiles: Tiles) -> list[Tensor]:

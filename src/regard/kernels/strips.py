@@ -26,6 +26,7 @@ from regard.equation.mask import Mask
 from regard.equation.precision import full, no_autocast
 from regard.equation.prepare import Keys, hide_keys, hide_queries, is_harmless
 from regard.equation.rules import Grid, Rule
+from regard.kernels.learned import in_full, learned, total
 from regard.kernels.problem import Call, Problem
 from regard.kernels.tiles import used
 
@@ -194,12 +195,12 @@ class Work:
         return out
 
     def gradients(self, q: Tensor, k: Tensor, v: Tensor, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Of q, k, v and the sink, and of every tensor that bias and factor read (None for those that want none)."""
+        """Of q, k, v and the sink, and of every tensor that bias and factor learn."""
         dq, dk, dv = (torch.zeros(x.shape, dtype=x.dtype) for x in (q, k, v))
         sinks = None if self.sink is None else torch.zeros(self.sink.shape, dtype=torch.float64)
         group = q.shape[1] // k.shape[1]
         scratch = _Scratch(self.strips, q, max(k.shape[3], v.shape[3]))
-        learned = _Learned(self.bias), _Learned(self.after)
+        rules = _Learned(self.bias), _Learned(self.after)
         for part in self._parts():
             strip, b = part.strip, part.b
             for h in part.heads:
@@ -209,22 +210,22 @@ class Work:
                 used = part.dropped(p, h, scratch)
                 strip.keys.add_product(used, g, 1.0, dv[b, h // group], scratch.rows(strip, v))
                 dp = torch.bmm(g, values.mT, out=scratch("dp", strip))
-                if part.after is not None and learned[1].wanted:
-                    learned[1].add(part.kept(dp * p, h), part.after, part.place(part.after, h))
+                if part.after is not None and rules[1].wanted:
+                    rules[1].add(part.kept(dp * p, h), part.after, part.place(part.after, h))
                 dp = part.factored(dp, h)
                 if sinks is not None:
                     assert part.missed is not None
                     sinks[h] -= ((p * dp).sum(-1, keepdim=True) * part.missed).sum()
                 ds = torch._softmax_backward_data(dp, p, -1, p.dtype, grad_input=dp)
-                if part.bias is not None and learned[0].wanted:
-                    learned[0].add(ds, part.bias, part.place(part.bias, h))
+                if part.bias is not None and rules[0].wanted:
+                    rules[0].add(ds, part.bias, part.place(part.bias, h))
                 if self.cap is not None:
                     torch.ops.aten.tanh_backward.grad_input(ds, scratch("tanh", strip), grad_input=ds)
                 strip.product(ds, keys, self.scale, dq[b, h])
                 strip.keys.add_product(ds, queries, self.scale, dk[b, h // group], scratch.rows(strip, k))
-            for of_rule in learned:
+            for of_rule in rules:
                 of_rule.flow(part.grid)
-        return dq, dk, dv, sinks, *learned[0].gradients(), *learned[1].gradients()
+        return dq, dk, dv, sinks, *rules[0].gradients(), *rules[1].gradients()
 
     def _parts(self) -> Iterator["_Part"]:
         """Every strip for every batch row, with what the rules say there; said once where rows do not matter."""
@@ -354,10 +355,9 @@ class _Learned:
 
     def __init__(self, rule: Bias | None) -> None:
         self.rule = rule
-        tensors = () if rule is None else rule.tensors
-        self.learned = [tensor for tensor in tensors if tensor.requires_grad]
+        self.learned = learned(rule)
         self.wanted = bool(self.learned)
-        self.sums = [torch.zeros_like(tensor) for tensor in self.learned]
+        self.sums = [total(tensor) for tensor in self.learned]
         self.gradient: Tensor | None = None
 
     def add(self, gradient: Tensor, values: Tensor, place: int) -> None:
@@ -374,16 +374,14 @@ class _Learned:
         with torch.enable_grad():
             values = self.rule.at(grid)
             found = torch.autograd.grad(values, self.learned, self.gradient.to(values.dtype), allow_unused=True)
-        for total, part in zip(self.sums, found, strict=True):
+        for place, part in zip(self.sums, found, strict=True):
             if part is not None:
-                total += part
+                place += part
         self.gradient = None
 
-    def gradients(self) -> list[Tensor | None]:
-        """One for each of the rule's tensors."""
-        sums = iter(self.sums)
-        tensors = () if self.rule is None else self.rule.tensors
-        return [next(sums) if tensor.requires_grad else None for tensor in tensors]
+    def gradients(self) -> list[Tensor]:
+        """One for each of the rule's tensors that learns."""
+        return [found.to(tensor.dtype) for found, tensor in zip(self.sums, self.learned, strict=True)]
 
 
 class _Scratch:
@@ -469,6 +467,7 @@ def attend(
     """The context of a call, by its strips; keys are filled up to whole blocks where those are gathered."""
     with no_autocast(call.q.device):
         q, k, v = (x if x.stride(-1) == 1 else x.contiguous() for x in inputs(call))
+        call = in_full(call)
         if block > 1:
             over = -problem.Tk % block
             k, v = ((F.pad(x, (0, 0, 0, over)) if over else x).contiguous() for x in (k, v))
@@ -486,8 +485,7 @@ def attend(
             lengths,
             int(torch.randint(2**62, ()).item()) if call.dropout else 0,
         )
-        of_rules = [tensor for rule in (call.bias, call.after) if rule is not None for tensor in rule.tensors]
-        return _Attend.apply(work, q, k, v, sink, *of_rules).to(call.v.dtype)
+        return _Attend.apply(work, q, k, v, sink, *learned(call.bias), *learned(call.after)).to(call.v.dtype)
 
 
 def refusals(problem: Problem) -> list[str]:
