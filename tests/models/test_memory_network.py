@@ -268,10 +268,13 @@ def told(count, seed, *, one_fact=False):
     return story, question, (9 + place.gather(1, who))[:, 0], facts
 
 
-def trained(hops, seed):
-    """A network after both kinds of question, the first 200 of 450 steps without softmax."""
-    torch.manual_seed(seed)
-    net = MemoryNetwork(16, 20, hops=hops, sentences=2 * PEOPLE, linear=True)
+def trained(hops):
+    """A network after both kinds of question, the first 200 of 450 steps without softmax.
+
+    The linear start and clipped gradients, both the paper's, are what it takes: with them each of six starts learned.
+    """
+    torch.manual_seed(0)
+    net = MemoryNetwork(16, 32, hops=hops, sentences=2 * PEOPLE, linear=True)
     adam = torch.optim.Adam(net.parameters(), lr=3e-2)
     for step in range(450):
         net.linear = step < 200
@@ -279,19 +282,20 @@ def trained(hops, seed):
         story, question, answer, _ = map(torch.cat, parts)
         adam.zero_grad()
         F.cross_entropy(net(story, question), answer).backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         adam.step()
     return net
 
 
 @pytest.mark.slow
 def test_two_hops_find_what_takes_two_facts_and_one_does_not():
-    """The best of three starts, as some end in a corner (the paper takes the best of ten)."""
     story, question, answer, facts = told(1000, 0)
 
     def accuracy(net):
         return float((net(story, question).argmax(1) == answer).double().mean())
 
-    assert accuracy(trained(1, seed=1)) < 0.5  # one of four places, by chance
-    two = next(net for net in (trained(2, seed) for seed in (1, 2, 0)) if accuracy(net) > 0.95)
+    assert accuracy(trained(1)) < 0.5  # one of four places, by chance
+    two = trained(2)
+    assert accuracy(two) > 0.95
     of_facts = two.answer(story, question).weights.gather(2, facts[:, :, None])[..., 0].mean(0)
     assert (of_facts > 0.6).all()  # the first hop finds who has it, the second where he is
