@@ -19,9 +19,9 @@ from regard.equation.masks import causal, dense, padding
 from regard.equation.scores import Additive
 from regard.equation.unrolled import unrolled
 from regard.kernels import additive as fused
-from regard.kernels import team
 from regard.kernels.plan import kernel
 from regard.layers import AdditiveAttention
+from regard.machine import team
 
 needs_numba = pytest.mark.skipif(fused._missing() is not None, reason=str(fused._missing()))
 
@@ -292,7 +292,8 @@ def test_what_is_made_of_prepared_keys_is_made_once_and_again_when_they_change()
 
 OTHER_PROCESSOR = """
 import torch
-from regard.kernels import additive, lanes
+from regard.kernels import additive
+from regard.machine import lanes
 assert additive._missing() is None and not lanes._estimates()
 x = [t.requires_grad_() for t in (torch.randn(2, 1, 5, 40), torch.randn(2, 1, 7, 40), torch.randn(40))]
 e = additive._Scores.apply(*x, additive._make(x[1], None), None)

@@ -4,15 +4,14 @@ Logits in bfloat16 on a CPU are read by compiled loops (`candidates_loops.py`) w
 so are the best of many in float32. PyTorch does the rest. What comes of a sentence never hangs on how many there are.
 """
 
-from functools import cache
 from types import ModuleType
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from regard.equation.precision import full
+from regard.machine.loops import numbers, tried
 
 FEW = 2**18  # logits in float32, below which PyTorch takes less than a millisecond, and no import
 BLOCK = 100  # words; a vocabulary of 10,000 is then 100 blocks, and both halves of the work are small
@@ -26,7 +25,7 @@ def normaliser(logits: Float[Tensor, "batch beam vocabulary"]) -> Float[Tensor, 
     if loops is None:
         return _normaliser(full(logits))
     found = torch.empty(logits.shape[:2])
-    loops.normalisers(_numbers(logits), _numbers(found))
+    loops.normalisers(numbers(logits), numbers(found))
     return found
 
 
@@ -59,7 +58,7 @@ def best_continuations(
     if loops is not None:
         count = min(count, beams * vocabulary)
         totals, places = offset.new_empty(batch, count), torch.empty(batch, count, dtype=torch.long)
-        loops.best(offset.contiguous().numpy(), _numbers(logits), totals.numpy(), places.numpy())
+        loops.best(offset.contiguous().numpy(), numbers(logits), totals.numpy(), places.numpy())
         return totals, places // vocabulary, places % vocabulary
     logits = full(logits)
     whole = vocabulary // BLOCK
@@ -95,19 +94,10 @@ def _loops_for(logits: Tensor) -> ModuleType | None:
     return loops
 
 
-@cache
-def _loops() -> ModuleType | None:
-    """The compiled loops, if numba is installed and works here: found out by running one once."""
-    try:
-        from regard.decoding import candidates_loops
+@tried
+def _loops() -> ModuleType:
+    """The compiled loops."""
+    from regard.decoding import candidates_loops
 
-        candidates_loops.normalisers(_numbers(torch.zeros(1, dtype=torch.bfloat16)), _numbers(torch.zeros(1)))
-    except Exception:  # whatever keeps a compiler from working must not keep a search from it
-        return None
+    candidates_loops.normalisers(numbers(torch.zeros(1, dtype=torch.bfloat16)), numbers(torch.zeros(1)))
     return candidates_loops
-
-
-def _numbers(x: Tensor) -> Any:
-    """All its numbers in a flat array on the same memory; bfloat16's as their bits."""
-    x = x.detach().view(-1)
-    return (x.view(torch.uint16) if x.dtype == torch.bfloat16 else x).numpy()

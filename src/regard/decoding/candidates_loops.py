@@ -4,44 +4,19 @@ Arrays are flat and C order: `logits` (sentences, hypotheses, vocabulary) as flo
 What a row gives depends on nothing but the row, and equal totals stand in the order of hypotheses and words.
 """
 
-from functools import partial
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, prange, types
-from numba.extending import intrinsic
+from numba import njit, prange
 
-from regard.kernels.lanes import (
-    LANES,
-    at_least,
-    exponential,
-    largest,
-    load,
-    same,
-    total,
-    where_above,
-)
+from regard.machine.compiling import part
+from regard.machine.lanes import LANES, at_least, exponential, largest, load, same, total, where_above, widened
 from regard.machine.threads import use_threads as use_threads
 
 Array = np.ndarray
 STRIP = 4 * LANES  # words looked at together
 _VANISHED = np.float32(-87)  # e to this is 0 beside 1
 _INFINITE = np.float32(np.inf)
-_part: Any = partial(njit, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-
-
-@intrinsic
-def _widened(context: Any, x: Any) -> Any:
-    """The number itself, or the one whose upper half these bits are."""
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        if signature.args[0] == types.float32:
-            return arguments[0]
-        bits = builder.shl(builder.zext(arguments[0], ir.IntType(32)), ir.Constant(ir.IntType(32), 16))
-        return builder.bitcast(bits, ir.FloatType())
-
-    return types.float32(x), code
 
 
 @njit(parallel=True, error_model="numpy", cache=True)
@@ -57,7 +32,7 @@ def normalisers(logits: Array, found: Array) -> None:
             high = at_least(high, load(logits, j))
         most = largest(high)
         for j in range(first + whole, first + words):
-            most = max(most, _widened(logits[j]))  # type: ignore[call-arg]
+            most = max(most, widened(logits[j]))
         if abs(most) == _INFINITE:
             found[row] = most
             continue
@@ -70,11 +45,11 @@ def normalisers(logits: Array, found: Array) -> None:
             d = d + _power(load(logits, j + 3 * LANES) - off, least)
         added = total((a + b) + (c + d))
         for j in range(first + whole, first + words):
-            added += np.exp(_widened(logits[j]) - most)  # type: ignore[call-arg]
+            added += np.exp(widened(logits[j]) - most)
         found[row] = most + np.log(added)
 
 
-@_part()
+@part()
 def _power(x: Any, least: Any) -> Any:
     return where_above(x, least, exponential(at_least(x, least)))
 
@@ -107,11 +82,11 @@ def best(offsets: Array, logits: Array, totals: Array, places: Array) -> None:
                 beam, start = strip // strips, strip % strips * STRIP
                 first = (i * beams + beam) * words
                 for j in range(start, min(start + STRIP, words)):
-                    x = np.float64(_widened(logits[first + j]))  # type: ignore[call-arg]
+                    x = np.float64(widened(logits[first + j]))
                     _insert(found, at, offsets[i, beam] + x, beam * words + j)
 
 
-@_part()
+@part()
 def _highest(logits: Array, start: int, end: int) -> Any:
     """The largest of a strip's logits."""
     if start + STRIP <= end:
@@ -119,11 +94,11 @@ def _highest(logits: Array, start: int, end: int) -> Any:
         return largest(at_least(high, at_least(load(logits, start + 2 * LANES), load(logits, start + 3 * LANES))))
     most = -_INFINITE
     for j in range(start, end):
-        most = max(most, _widened(logits[j]))  # type: ignore[call-arg]
+        most = max(most, widened(logits[j]))
     return most
 
 
-@_part()
+@part()
 def _insert(found: Array, places: Array, x: float, place: int) -> None:
     """Put a number where it belongs among the best so far, behind its equals."""
     at = len(found) - 1

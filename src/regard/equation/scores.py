@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from regard.equation import rows
 from regard.equation.mask import Mask
 from regard.equation.precision import autocast, full
 from regard.equation.prepare import Keys, hide_keys
 from regard.equation.unrolled import linear
+from regard.machine import rows
 
 
 class Score:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regard.equation import rows
+from regard.machine import rows
 
 _local = threading.local()
 

@@ -24,9 +24,9 @@ from regard.equation.precision import full, no_autocast
 from regard.equation.prepare import Keys, ready
 from regard.equation.reference import Attended, from_scores, per_query_head
 from regard.equation.unrolled import gathering
-from regard.kernels import team
 from regard.kernels.kernel import Compute, Kernel
 from regard.kernels.problem import Call, Problem
+from regard.machine import team
 
 FEW = 2**18
 """Hidden features over all pairs below which the plain computation takes less than a millisecond, and no import."""

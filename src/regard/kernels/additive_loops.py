@@ -23,14 +23,12 @@ W is a multiple of 64 and what is beyond the hidden features 0; n counts batch r
 query of one head of the group.
 """
 
-from functools import cache, partial
-from typing import Any
-
 import numpy as np
-from numba import cfunc, njit
 
-from regard.kernels.addresses import byte, integer, load, number, power_of_two, put_integer, put_number, store, take
-from regard.kernels.lanes import (
+from regard.machine.addresses import byte, integer, number, power_of_two, put_integer, put_number, take
+from regard.machine.compiling import compiled as compiled
+from regard.machine.compiling import part
+from regard.machine.lanes import (
     LANES,
     Lanes,
     at_least,
@@ -38,8 +36,10 @@ from regard.kernels.lanes import (
     exponential,
     exponential_minus_one,
     largest,
+    load,
     reciprocal,
     same,
+    store,
     total,
     where_above,
     within,
@@ -111,7 +111,6 @@ _SHRUNK = np.float32(2.0**-31)  # times a factor of a product of four
 _UNIT = np.float32(-(2.0**30))  # the scores' while they are summed: -2 r / _UNIT = r / _SHRUNK
 _TINY = np.float32(2.0**-40)  # of the largest v, beside which what is less is nothing
 _LEAST = np.float32(1e-36)  # of the largest v, so that it can divide
-_part: Any = partial(njit, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 def prepare(data: Address) -> None:
@@ -154,19 +153,12 @@ def gradients(data: Address) -> None:
         place = take(data, TAKEN)
 
 
-@cache
-def compiled(task: Any) -> int:
-    """The address of one of these, compiled when first asked for and kept on disk."""
-    made: Any = cfunc("void(int64)", cache=True, error_model="numpy")(task)
-    return int(made.address)
-
-
 def scratch(W: int) -> int:
     """Floats that a thread needs."""
     return 3 * W + 2 * LANES + ROWS_AT_ONCE * (2 * W + LANES * (1 + CHUNK) + LANES * (W // BLOCK))
 
 
-@_part()
+@part()
 def _prepare(data: Address, n: int, block: int) -> None:
     """Keys that are not seen count as 0; from until[n] on there are only such."""
     keys, W, k, seen = integer(data, KEYS), integer(data, WIDTH), integer(data, K), integer(data, SEEN)
@@ -203,27 +195,27 @@ def _prepare(data: Address, n: int, block: int) -> None:
                 store(integer(data, TANHS), at + s * LANES, _tanh(x))
 
 
-@_part()
+@part()
 def _tanh(x: Lanes) -> Lanes:
     y = exponential_minus_one(x + x)
     return y * reciprocal(y + same(_TWO))
 
 
-@_part()
+@part()
 def _rise(q: Lanes, k: Lanes) -> Lanes:
     """e^{2(q + k)}, in the plain form."""
     x = within(q + k, same(_SATURATED))
     return exponential(x + x)
 
 
-@_part()
+@part()
 def _factor(x: Lanes, spread: float) -> Lanes:
     """e^{2x} of a query, in the far form."""
     x = within(x, same(REACH - spread))
     return exponential(x + x)
 
 
-@_part()
+@part()
 def _form(q: Address, middles: Address, spread: float) -> int:
     """The form of a block of one query's."""
     if not spread <= WIDEST:
@@ -238,7 +230,7 @@ def _form(q: Address, middles: Address, spread: float) -> int:
     return FAR if spread <= LIMIT or farthest + spread <= REACH else PLAIN
 
 
-@_part()
+@part()
 def _table(v: Address, W: int, table: Address) -> float:
     """What the scores ask of v, by the scale: of two strips 2^-31 / v_1 and 2^-31 v_1; v_1 v_2; v_1 and v_2 in _UNIT.
 
@@ -264,7 +256,7 @@ def _table(v: Address, W: int, table: Address) -> float:
     return scale
 
 
-@_part()
+@part()
 def _score(data: Address, mine: Address, scale: float, n: int, first: int) -> None:
     """A few rows' e = Σ_j v_j tanh_j, where not near as Σ_j v_j − 2 Σ_j v_j r_j."""
     rows, keys, W, P = integer(data, ROWS), integer(data, KEYS), integer(data, WIDTH), integer(data, PITCH)
@@ -317,7 +309,7 @@ def _score(data: Address, mine: Address, scale: float, n: int, first: int) -> No
         _context(data, n, first, count)
 
 
-@_part()
+@part()
 def _sum_of_v(table: Address, W: int, forms: Address, into: Address) -> float:
     """Σ_j v_j over what is not near, where all keys' scores begin: sixteen parts, and what rounding took of them."""
     most = rest = same(_ZERO)
@@ -335,7 +327,7 @@ def _sum_of_v(table: Address, W: int, forms: Address, into: Address) -> float:
     return total(rest)
 
 
-@_part()
+@part()
 def _make_query(
     data: Address, n: int, row: int, table: Address, made: Address, scaled: Address, forms: Address
 ) -> None:
@@ -356,7 +348,7 @@ def _make_query(
                 store(made, j, _factor(x, spread) * load(table, j))
 
 
-@_part()
+@part()
 def _far(y: Address, keys: int, x: Address, W: int, table: Address, sums: Address, some: int, count: int) -> None:
     """Adds to the sums of `count` rows and `some` keys a block's Σ v r, in the far form."""
     c_1, c_2, c_3, c_4 = load(table, 0), load(table, LANES), load(table, 2 * LANES), load(table, 3 * LANES)
@@ -373,7 +365,7 @@ def _far(y: Address, keys: int, x: Address, W: int, table: Address, sums: Addres
             store(sums, at, v * reciprocal(d_12 * d_34) + load(sums, at))
 
 
-@_part()
+@part()
 def _near(
     y: Address, keys: int, x: Address, z: Address, W: int, v: Address, sums: Address, some: int, count: int
 ) -> None:
@@ -394,7 +386,7 @@ def _near(
             store(sums, at, t * reciprocal(d_12 * d_34) + load(sums, at))
 
 
-@_part()
+@part()
 def _plain(k: Address, q: Address, W: int, block: int, v: Address, sums: Address, some: int) -> None:
     """The same of one row with −2 Σ v r, in the plain form."""
     for s in range(some):
@@ -405,7 +397,7 @@ def _plain(k: Address, q: Address, W: int, block: int, v: Address, sums: Address
         store(sums, s * LANES, of_key)
 
 
-@_part()
+@part()
 def _softmax(data: Address, n: int, i: int) -> None:
     """Softmax of a row of e, in place; all 0 where nothing is allowed."""
     rows, keys, P, e = integer(data, ROWS), integer(data, KEYS), integer(data, PITCH), integer(data, E)
@@ -435,7 +427,7 @@ def _softmax(data: Address, n: int, i: int) -> None:
         store(e, s, load(e, s) * share)
 
 
-@_part()
+@part()
 def _context(data: Address, n: int, first: int, count: int) -> None:
     """A few rows' Σ_s α_s values_s."""
     keys, P, Dv = integer(data, KEYS), integer(data, PITCH), integer(data, DV)
@@ -449,7 +441,7 @@ def _context(data: Address, n: int, first: int, count: int) -> None:
             _one_context(e + 4 * r * P, values, Dv, end, context + 4 * r * Dv)
 
 
-@_part()
+@part()
 def _one_context(e: Address, values: Address, Dv: int, end: int, context: Address) -> None:
     """Four keys at a time, from the first feature to the last: as memory likes it, which is what this waits for."""
     for j in range(0, Dv, LANES):
@@ -466,7 +458,7 @@ def _one_context(e: Address, values: Address, Dv: int, end: int, context: Addres
             store(context, j, load(context, j) + a * load(values, s * Dv + j))
 
 
-@_part()
+@part()
 def _four_contexts(e: Address, P: int, values: Address, Dv: int, end: int, context: Address) -> None:
     """Two strips of each at a time; where their number is odd, the last one twice."""
     for j in range(0, Dv, 2 * LANES):
@@ -488,7 +480,7 @@ def _four_contexts(e: Address, P: int, values: Address, Dv: int, end: int, conte
         store(context, 3 * Dv + k, d_4)
 
 
-@_part()
+@part()
 def _through_softmax(data: Address, n: int, first: int) -> None:
     """Of a few rows."""
     keys, P, Dv = integer(data, KEYS), integer(data, PITCH), integer(data, DV)
@@ -512,7 +504,7 @@ def _through_softmax(data: Address, n: int, first: int) -> None:
             store(de, s, load(e, s) * (load(de, s) - mean))
 
 
-@_part()
+@part()
 def _products(dc: Address, values: Address, Dv: int, end: int, g: Address) -> None:
     """g_s = dc · values_s, two at a time; where their number is odd, the last one twice."""
     for s in range(0, end, 2):
@@ -525,7 +517,7 @@ def _products(dc: Address, values: Address, Dv: int, end: int, g: Address) -> No
         put_number(g, s, total(g_1))
 
 
-@_part()
+@part()
 def _four_products(dc: Address, values: Address, Dv: int, end: int, g: Address, P: int) -> None:
     """The same of four rows."""
     for s in range(0, end, 2):
@@ -547,7 +539,7 @@ def _four_products(dc: Address, values: Address, Dv: int, end: int, g: Address, 
         put_number(g, 3 * P + s, total(g_4))
 
 
-@_part()
+@part()
 def _gradients(data: Address, mine: Address, n: int, strip: int, strips: int) -> None:
     """All pairs of one n and some strips of a block, a chunk of keys at a time, whose dk is summed in scratch."""
     rows, keys, W = integer(data, ROWS), integer(data, KEYS), integer(data, WIDTH)
@@ -573,7 +565,7 @@ def _gradients(data: Address, mine: Address, n: int, strip: int, strips: int) ->
                 store(dk, (n * keys + s) * W + j, same(_ZERO))
 
 
-@_part()
+@part()
 def _row_gradients(
     data: Address, sums: Address, of_v: Address, n: int, t: int, strip: int, strips: int, start: int, some: int
 ) -> None:
@@ -605,7 +597,7 @@ def _row_gradients(
         store(dq, j, of_q)
 
 
-@_part()
+@part()
 def _near_gradients(y: Address, x: Lanes, de: Address, sums: Address, some: int) -> tuple:
     """−Σ_s de tanh / 2, and Σ_s de tanh' / 4, of a row."""
     rest, of_q, two = same(_ZERO), same(_ZERO), same(_TWO)
@@ -618,7 +610,7 @@ def _near_gradients(y: Address, x: Lanes, de: Address, sums: Address, some: int)
     return rest, of_q
 
 
-@_part()
+@part()
 def _far_gradients(y: Address, x: Lanes, de: Address, sums: Address, some: int) -> tuple:
     """Σ_s de r and Σ_s de r (1 − r) of a row."""
     rest, of_q, one = same(_ZERO), same(_ZERO), same(_ONE)
@@ -631,7 +623,7 @@ def _far_gradients(y: Address, x: Lanes, de: Address, sums: Address, some: int) 
     return rest, of_q
 
 
-@_part()
+@part()
 def _plain_gradients(k: Address, W: int, q: Lanes, de: Address, sums: Address, some: int) -> tuple:
     """The same in the plain form."""
     rest, of_q, one = same(_ZERO), same(_ZERO), same(_ONE)

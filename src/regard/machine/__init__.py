@@ -1,1 +1,1 @@
-"""Where the program meets its machine: processes, threads, freed memory, and a bar for whoever waits."""
+"""Where the program meets its machine: processes, threads, memory, vectors, compiled loops, products; a waiting bar."""

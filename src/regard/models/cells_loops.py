@@ -4,28 +4,27 @@ Arrays are flat and C order, float32, or bfloat16's bits in uint16; H is a multi
 `GRUCell`.
 """
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numba import njit, prange
 
-from regard.kernels.lanes import LANES, exponential, exponential_minus_one, load, reciprocal, same, store, within
+from regard.machine.compiling import part
+from regard.machine.lanes import LANES, exponential, exponential_minus_one, load, reciprocal, same, store, within
 from regard.machine.threads import use_threads as use_threads
 
 Array = np.ndarray
 Lanes = Any  # sixteen numbers, in numba's hands
 _FAR, _SATURATED = np.float32(80), np.float32(20)  # where σ is 0 or 1, and tanh ±1
 _ZERO, _ONE, _TWO = np.float32(0), np.float32(1), np.float32(2)
-_part: Any = partial(njit, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
-@_part()
+@part()
 def _sigmoid(x: Lanes) -> Lanes:
     return reciprocal(exponential(same(_ZERO) - within(x, same(_FAR))) + same(_ONE))
 
 
-@_part()
+@part()
 def _tanh(x: Lanes) -> Lanes:
     x = within(x, same(_SATURATED))
     y = exponential_minus_one(x + x)

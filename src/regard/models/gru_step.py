@@ -4,13 +4,14 @@ PyTorch takes a dozen passes over the states for it, and autograd twenty for the
 that is a tenth of its training. The equations are `GRUCell`'s, which is what runs wherever these loops do not.
 """
 
-from functools import cache
 from types import ModuleType
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from regard.machine.loops import numbers, tried
 
 FEW = 2**13  # numbers of a state, from which a loop and its gradient are sooner done than PyTorch's operations
 MANY = 2**17  # the same of a step without gradient, where the import has to pay within a few sentences
@@ -76,8 +77,8 @@ def forward(
     flat, apart = _rows(known)
     nothing = new[:0]
     loops.gru(
-        flat, apart, _numbers(nothing if fed is None else fed), _numbers(recurrent), _numbers(h), _numbers(new),
-        _numbers(nothing if kept is None else kept), (h.shape[:-1].numel(), h.shape[-1]),
+        flat, apart, numbers(nothing if fed is None else fed), numbers(recurrent), numbers(h), numbers(new),
+        numbers(nothing if kept is None else kept), (h.shape[:-1].numel(), h.shape[-1]),
     )  # fmt: skip
 
 
@@ -86,27 +87,18 @@ def backward(d: Tensor, kept: Tensor, h: Tensor, of_input: Tensor, of_recurrent:
     loops = _loops()
     assert loops is not None
     loops.use_threads()
-    arrays = (_numbers(x) for x in (d, kept, h, of_input, of_recurrent, of_h))
+    arrays = (numbers(x) for x in (d, kept, h, of_input, of_recurrent, of_h))
     loops.gru_back(*arrays, (h.shape[:-1].numel(), h.shape[-1]))
 
 
-@cache
-def _loops() -> ModuleType | None:
-    """The compiled loops, if numba is installed and works here: found out by running one once."""
-    try:
-        from regard.models import cells_loops
+@tried
+def _loops() -> ModuleType:
+    """The compiled loops."""
+    from regard.models import cells_loops
 
-        x = _numbers(torch.zeros(3 * cells_loops.LANES, dtype=_HALF))
-        cells_loops.gru(x, len(x), x[:0], x, x, x.copy(), x[:0], (1, cells_loops.LANES))
-    except Exception:  # whatever keeps a compiler from working must not keep a model from it
-        return None
+    x = numbers(torch.zeros(3 * cells_loops.LANES, dtype=_HALF))
+    cells_loops.gru(x, len(x), x[:0], x, x, x.copy(), x[:0], (1, cells_loops.LANES))
     return cells_loops
-
-
-def _numbers(x: Tensor) -> Any:
-    """All its numbers in a flat array; bfloat16's as their bits."""
-    x = x.detach().contiguous().view(-1)
-    return (x.view(torch.uint16) if x.dtype == _HALF else x).numpy()
 
 
 def _rows(x: Tensor) -> tuple[Any, int]:
@@ -116,4 +108,4 @@ def _rows(x: Tensor) -> tuple[Any, int]:
         x = x.contiguous()
     rows, size = x.shape
     apart = x.stride(0) if rows > 1 else size
-    return _numbers(x.as_strided(((rows - 1) * apart + size,), (1,))), apart
+    return numbers(x.as_strided(((rows - 1) * apart + size,), (1,))), apart

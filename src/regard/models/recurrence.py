@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from regard.equation.rows import FEW, filled, linear
+from regard.machine.rows import FEW, filled, linear
 from regard.models import gru_step
 
 
@@ -102,5 +102,5 @@ class _GRU(torch.autograd.Function):
 
 
 def _few(n: int) -> int:
-    """So many rows or a few more: a size that comes again, see `equation/rows.py`."""
+    """So many rows or a few more: a size that comes again, see `machine/rows.py`."""
     return n + -n % FEW

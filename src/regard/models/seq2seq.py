@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from regard.config import ModelConfig
 from regard.data.tokenizer import PAD
-from regard.equation.packed import linear
+from regard.machine.packed import linear
 from regard.models.context import Memory
 from regard.models.decoder import Decoder, State
 from regard.models.dropout import Dropout

@@ -7,7 +7,6 @@ turn that into the gradients of features and words. It is `F.linear` and `F.cros
 Scores in bfloat16 on a CPU go through compiled loops (`loss_loops.py`) in half the time, where numba is installed.
 """
 
-from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from regard.data.tokenizer import PAD
+from regard.machine.loops import tried
 
 ROWS = 64  # scored at a time: 64 × 10,000 float32 are 2.5 MB
 BLOCKS = 8  # of rows, each with its own sum of the bias' gradient
@@ -85,16 +85,13 @@ def _by_loops(scores: Tensor, bias: Tensor, targets: Tensor, smoothing: float) -
     return torch.from_numpy(found).sum(), d_bias.sum(0)
 
 
-@cache
-def _loops() -> ModuleType | None:
-    """The compiled loops, if numba is installed and works here: found out by running them once."""
-    try:
-        from regard.training import loss_loops
+@tried
+def _loops() -> ModuleType:
+    """The compiled loops."""
+    from regard.training import loss_loops
 
-        nothing = torch.zeros(1, 1).numpy()
-        loss_loops.losses(nothing.astype("uint16"), nothing[0], nothing[0].astype("int64"), PAD, 0.0, nothing)
-    except Exception:  # whatever keeps a compiler from working must not keep a model from learning
-        return None
+    nothing = torch.zeros(1, 1).numpy()
+    loss_loops.losses(nothing.astype("uint16"), nothing[0], nothing[0].astype("int64"), PAD, 0.0, nothing)
     return loss_loops
 
 

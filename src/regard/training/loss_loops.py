@@ -11,6 +11,7 @@ from llvmlite import ir
 from numba import njit, prange, types
 from numba.extending import intrinsic
 
+from regard.machine.lanes import widened
 from regard.machine.threads import use_threads as use_threads
 
 Array = np.ndarray
@@ -70,7 +71,7 @@ def _row(halves: Array, bias: Array, target: int, smoothing: Number, row: Array,
     words = bias.shape[0]
     total, added = np.float32(0), np.float32(0)
     for j in range(words):
-        row[j] = _number(np.uint32(halves[j]) << np.uint32(16)) + bias[j]  # type: ignore[call-arg]
+        row[j] = widened(halves[j]) + bias[j]
     most = _most(row)
     for j in range(words):
         added += row[j]

@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from regard.equation import packed
-from regard.equation.packed import LEAST, linear
+from regard.machine import packed
+from regard.machine.packed import LEAST, linear
 
 OPERATORS = ("_linear_pointwise", "_reorder_linear_weight", "_is_mkldnn_bf16_supported")
 needs_bfloat16 = pytest.mark.skipif(not packed._can_reorder(), reason="this processor does not multiply bfloat16")

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from regard.equation import rows
+from regard.machine import rows
 
 
 @pytest.mark.parametrize("shape", [(1,), (0,), (97,), (128,), (111, 3), (2, 64), (5, 1, 60)])

@@ -1,21 +1,17 @@
 """Numbers at an address, for loops that numba compiles: an array is the address where it begins, and typed by its use.
 
-`load(a, i)` reads the sixteen floats from a[i] on and `store(a, i, x)` writes them, as `lanes` reads those of arrays.
-numba takes an array apart wherever one is handed on, which is half of what it compiles; an address is an integer.
+numba takes an array apart wherever one is handed on, which is half of what it compiles; an address is an integer. Of
+sixteen floats at once, `lanes.load` and `lanes.store` take one too.
 """
 
 from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.extending import intrinsic
 
-from regard.kernels import lanes
-from regard.kernels.lanes import LANES
-
-_intrinsic: Any = lanes._intrinsic
-_lanes = lanes._lanes
+_intrinsic: Any = intrinsic  # takes the function's first argument away
 _FLOAT, _INT, _LONG = ir.FloatType(), ir.IntType(32), ir.IntType(64)
-_VECTOR = ir.VectorType(_FLOAT, LANES)
 
 
 def _place(builder: Any, kind: Any, address: Any, index: Any) -> Any:
@@ -51,28 +47,6 @@ integer = _reads(_LONG, types.int64, "The integer of 64 bits there.")
 byte = _reads(ir.IntType(8), types.uint8, "The byte there.")
 put_number = _writes(_FLOAT, types.float32, "Sets the float there.")
 put_integer = _writes(_LONG, types.int64, "Sets the integer of 64 bits there.")
-
-
-@_intrinsic
-def load(typing: Any, address: Any, index: Any) -> Any:
-    """The sixteen floats from there on."""
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.load(builder.bitcast(_place(builder, _FLOAT, *arguments), _VECTOR.as_pointer()), align=4)
-
-    return _lanes(types.int64, types.int64), code
-
-
-@_intrinsic
-def store(typing: Any, address: Any, index: Any, x: Any) -> Any:
-    """Sets the sixteen floats from there on."""
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = builder.bitcast(_place(builder, _FLOAT, *arguments[:2]), _VECTOR.as_pointer())
-        builder.store(arguments[2], place, align=4)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, _lanes), code
 
 
 @_intrinsic

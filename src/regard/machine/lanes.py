@@ -2,7 +2,8 @@
 
 `x = load(array, i)` reads array[i : i + 16] of a flat array and `store(array, i, x)` writes it; x + y, x - y, x * y and
 the functions below work number by number. The compiler makes of it one AVX-512 register, two of AVX2, four of NEON.
-An array of uint16 is read and written as bfloat16, which numba does not know.
+An array of uint16 is read and written as bfloat16, which numba does not know. In an array's place may stand the address
+where its float32 numbers begin (`addresses.py`).
 """
 
 import math
@@ -22,7 +23,7 @@ Lanes = Any  # sixteen numbers, in numba's hands
 
 _intrinsic: Any = intrinsic  # takes the function's first argument away
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
-_VECTOR, _INTS = ir.VectorType(_FLOAT, LANES), ir.VectorType(_INT, LANES)
+_VECTOR, _INTS, _HALVES = (ir.VectorType(kind, LANES) for kind in (_FLOAT, _INT, ir.IntType(16)))
 _FUSED = ("contract",)  # a product and a sum round once; NaN and infinity keep their meaning
 
 
@@ -50,9 +51,21 @@ def _filled(kind: Any, vector: Any, number: float) -> Any:
     return ir.Constant(vector, [ir.Constant(kind, number)] * LANES)
 
 
-def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
-    data = context.make_array(array_type)(context, builder, array).data
+def _source(array: Any) -> Any:
+    """What a loop reads from or writes to: an array, or where one begins."""
+    return types.int64 if isinstance(array, types.Integer) else array
+
+
+def _pointer(context: Any, builder: Any, kind: Any, source: Any, index: Any) -> Any:
+    if kind == types.int64:
+        data = builder.inttoptr(source, _FLOAT.as_pointer())
+    else:
+        data = context.make_array(kind)(context, builder, source).data
     return builder.bitcast(builder.gep(data, [index]), _VECTOR.as_pointer())
+
+
+def _is_half(kind: Any) -> bool:
+    return kind != types.int64 and kind.dtype != types.float32
 
 
 @_intrinsic
@@ -60,14 +73,13 @@ def load(typing: Any, array: Any, index: Any) -> Any:
     """array[index : index + 16]."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address = _address(context, builder, signature.args[0], *arguments)
-        if signature.args[0].dtype == types.float32:
-            return builder.load(address, align=4)
-        halves = ir.VectorType(ir.IntType(16), LANES)
-        bits = builder.zext(builder.load(builder.bitcast(address, halves.as_pointer()), align=2), _INTS)
+        pointer = _pointer(context, builder, signature.args[0], *arguments)
+        if not _is_half(signature.args[0]):
+            return builder.load(pointer, align=4)
+        bits = builder.zext(builder.load(builder.bitcast(pointer, _HALVES.as_pointer()), align=2), _INTS)
         return builder.bitcast(builder.shl(bits, _filled(_INT, _INTS, 16)), _VECTOR)
 
-    return _lanes(array, types.intp), code
+    return _lanes(_source(array), types.intp), code
 
 
 @_intrinsic
@@ -76,20 +88,31 @@ def store(typing: Any, array: Any, index: Any, x: Any) -> Any:
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, index, x = arguments
-        address = _address(context, builder, signature.args[0], array, index)
-        if signature.args[0].dtype == types.float32:
-            builder.store(x, address, align=4)
+        pointer = _pointer(context, builder, signature.args[0], array, index)
+        if not _is_half(signature.args[0]):
+            builder.store(x, pointer, align=4)
             return context.get_dummy_value()
         bits = builder.bitcast(x, _INTS)
         odd = builder.and_(builder.lshr(bits, _filled(_INT, _INTS, 16)), _filled(_INT, _INTS, 1))
         rounded = builder.add(bits, builder.add(odd, _filled(_INT, _INTS, 0x7FFF)))
         rounded = builder.select(builder.fcmp_unordered("uno", x, x), _filled(_INT, _INTS, 0x7FC00000), rounded)
-        halves = ir.VectorType(ir.IntType(16), LANES)
-        rounded = builder.trunc(builder.lshr(rounded, _filled(_INT, _INTS, 16)), halves)
-        builder.store(rounded, builder.bitcast(address, halves.as_pointer()), align=2)
+        rounded = builder.trunc(builder.lshr(rounded, _filled(_INT, _INTS, 16)), _HALVES)
+        builder.store(rounded, builder.bitcast(pointer, _HALVES.as_pointer()), align=2)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, _lanes), code
+    return types.void(_source(array), types.intp, _lanes), code
+
+
+@_intrinsic
+def widened(typing: Any, x: Any) -> Any:
+    """One number: x itself, or the float32 that bfloat16's bits stand for."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if signature.args[0] == types.float32:
+            return arguments[0]
+        return builder.bitcast(builder.shl(builder.zext(arguments[0], _INT), ir.Constant(_INT, 16)), _FLOAT)
+
+    return types.float32(x), code
 
 
 @_intrinsic
