@@ -4,7 +4,7 @@ import keras
 import pytest
 import torch
 from cases import Case, must_hold
-from torch.utils._python_dispatch import TorchDispatchMode
+from largest import Largest
 
 from regard.attend import plan
 from regard.layers import AdditiveAttention, DotAttention, GeneralAttention, LocalAttention
@@ -139,6 +139,20 @@ def test_additive_equals_keras_fed_the_projections():
     torch.testing.assert_close(layer.weights(query, states, LENGTHS), weights, rtol=1e-5, atol=1e-5)
 
 
+def test_keras_additive_attention_fed_the_states_themselves_is_another_mechanism():
+    """It has no projections: it is Bahdanau's only where W_1 and W_2 are the identity."""
+    layer, (query, states) = AdditiveAttention(Q, Q, Q), (torch.randn(B, T, Q), torch.randn(B, S, Q))
+    oracle = keras.layers.AdditiveAttention()
+    oracle.build([query.shape, states.shape])
+    oracle.scale.assign(layer.v.detach())
+    theirs = oracle([query, states], mask=keras_mask())
+    assert (layer(query, states, LENGTHS) - theirs).abs().max() > 1e-2
+    with torch.no_grad():
+        for projection in (layer.query, layer.key):
+            projection.weight.copy_(torch.eye(Q))
+    torch.testing.assert_close(layer(query, states, LENGTHS), theirs, rtol=1e-5, atol=1e-5)
+
+
 def test_dot_and_general_equal_keras():
     query, states, other = torch.randn(B, T, Q), torch.randn(B, S, Q), torch.randn(B, S, K)
     general, oracle = GeneralAttention(Q, K), keras.layers.Attention()
@@ -148,19 +162,6 @@ def test_dot_and_general_equal_keras():
     ):
         wanted = oracle(theirs, mask=keras_mask())
         torch.testing.assert_close(layer(query, ours, LENGTHS), wanted, rtol=1e-5, atol=1e-5)
-
-
-class Largest(TorchDispatchMode):
-    """The most numbers that any tensor held."""
-
-    numbers = 0
-
-    def __torch_dispatch__(self, function, types, arguments=(), named=None):
-        result = function(*arguments, **(named or {}))
-        for x in result if isinstance(result, tuple | list) else (result,):
-            if isinstance(x, torch.Tensor):
-                self.numbers = max(self.numbers, x.untyped_storage().nbytes() // x.itemsize)
-        return result
 
 
 @pytest.mark.parametrize("predictive", [False, True])
