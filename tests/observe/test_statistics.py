@@ -1,14 +1,18 @@
 """Statistics of the weights against their definitions, written out here in float64 over the whole matrix."""
 
 import math
+import os
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
+from largest import Largest
 from torch import Tensor
 
 from regard.attend import attend_with_weights, call
@@ -16,8 +20,7 @@ from regard.equation.biases import alibi, gaussian, relative
 from regard.equation.masks import blocks, causal, dense, documents, padding, tokens, window
 from regard.equation.normalisers import Entmax, Softmax, TopK
 from regard.equation.patterns import bigbird, strided
-from regard.equation.scores import Additive, Cosine, Dot, General
-from regard.kernels.problem import describe
+from regard.equation.scores import Additive, Cosine, Dot, General, Score
 from regard.observe import fused, plain
 from regard.observe.record import Map, Observe, Observed
 from regard.observe.statistics import observe, statistics
@@ -58,6 +61,20 @@ def with_sink(e: Tensor, sink: Tensor) -> Tensor:
     return torch.exp(e - torch.logaddexp(e.logsumexp(-1), sink[:, None])[..., None])
 
 
+class Squared(Score):
+    """A score of one's own, which says nothing of itself."""
+
+    def compare(self, q: Tensor, k: Tensor) -> Tensor:
+        return (q @ k.mT).square()
+
+
+class Written(Squared):
+    """Likewise; it says that it writes eight numbers for a pair."""
+
+    def cost(self, features: int) -> tuple[int, int]:
+        return 16, 8
+
+
 def best_of(e: Tensor, k: int) -> Tensor:
     return softmax(torch.where(e >= e.sort(-1, descending=True).values[..., k - 1 : k], e, -math.inf))
 
@@ -91,7 +108,16 @@ CASES = {
     "no rows": Case((0, 4, 2, 5, 7, 8, 8), mask=causal, fused=False),
     "no features": Case((2, 4, 2, 5, 7, 0, 8), compare=lambda q, k: q @ k.mT, fused=False),
     "unscaled": Case(SHORT, lambda r: Dot(1.0), lambda q, k: q @ k.mT),
-    "a soft cap": Case(SHORT, lambda r: Dot(cap=2.0), lambda q, k: 2 * torch.tanh(plainly(q, k) / 2), fused=False),
+    "a soft cap": Case(SHORT, lambda r: Dot(cap=2.0), lambda q, k: 2 * torch.tanh(plainly(q, k) / 2)),
+    "a soft cap, a mask, a bias and a sink": Case(
+        (1, 6, 3, 97, 111, 16, 16),
+        lambda r: Dot(0.5, cap=50.0),
+        lambda q, k: 50 * torch.tanh(q @ k.mT / 100),
+        mask=lambda: padding([100]) & documents(torch.arange(111) // 60, torch.arange(97) // 50),
+        bias=lambda r: alibi(6),
+        normalise=lambda r: Softmax(3 * r(6)),
+        weigh=with_sink,
+    ),
     "general": Case(SHORT, lambda r: General(r(8, 8)), lambda q, k, w: q @ w @ k.mT),
     "general, prepared": Case(
         SHORT,
@@ -121,6 +147,7 @@ CASES = {
         compare=lambda q, k: q @ k.mT + torch.ones(7, 7).triu().to(q.dtype),
         fused=False,
     ),
+    "a score of one's own": Case(SHORT, lambda r: Squared(), lambda q, k: (q @ k.mT).square(), fused=False),
     "causal": Case(ODD, mask=causal),
     "causal, fewer queries": Case(SHORT, mask=causal),
     "causal, more queries": Case(LONG, mask=causal),
@@ -328,10 +355,10 @@ def _always_fused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_loops_give_what_the_definitions_say_or_leave_it_to_the_plain_way(case: Case, large: float) -> None:
     x, exact = draw(case, torch.float32, large), draw(case, torch.float64, large)
     request, asked = fitting(case), x.call(case.prepared)
-    assert fused.takes(describe(asked), asked, request) == case.fused
-    if not case.fused:
-        return  # the test above has it
-    check(statistics(asked, request), request, truth(case, exact), 1e-5 * large)
+    seen = statistics(asked, request)
+    assert (not seen.not_fused) == case.fused
+    if case.fused:  # else the test above has it
+        check(seen, request, truth(case, exact), 1e-5 * large)
 
 
 @pytest.mark.usefixtures("_always_fused")
@@ -357,27 +384,120 @@ def test_hidden_keys_may_hold_anything(threads: int) -> None:
         assert (got.topk.positions == clean.topk.positions).all()
 
 
+WAYS = pytest.mark.parametrize("way", [fused, plain], ids=["fused", "plain"])
+STATISTICS = ("lse", "entropy", "mass", "distance", "columns", "rows")
+
+
+def problems(T: int = 150) -> dict[str, Any]:
+    """Calls that the loops take, each in its own way."""
+    generator = torch.Generator().manual_seed(0)
+    q, k = torch.randn(1, 4, T, 16, generator=generator), torch.randn(1, 2, T, 16, generator=generator)
+
+    def asked(score: Any = None, mask: Any = None, bias: Any = None, normalise: Any = "softmax") -> Any:
+        return call(q, k, k, score, mask, bias, normalise, None, 0.0, False)
+
+    return {
+        "causal": asked(mask=causal()),
+        "a cap and a sink": asked(Dot(cap=3.0), normalise=Softmax(torch.randn(4, generator=generator))),
+        "documents": asked(mask=documents(torch.arange(T) // 40)),
+        "a bias": asked(mask=window(60, 0), bias=alibi(4)),
+    }
+
+
+def request_of(T: int = 150) -> Observe:
+    return Observe(topk=8, entropy=True, mass=True, distance=True, map=20, columns=[3, T - 1], rows=[T - 1])
+
+
+@WAYS
 @pytest.mark.usefixtures("_always_fused")
-def test_thread_counts_agree() -> None:
-    torch.manual_seed(0)
-    q, k = torch.randn(1, 4, 700, 16), torch.randn(1, 2, 700, 16)
-    seen, before = [], torch.get_num_threads()
+@pytest.mark.parametrize("name", problems())
+def test_thread_counts_agree_and_each_with_itself_to_the_bit(name: str, way: Any) -> None:
+    asked, request, seen = problems(700)[name], request_of(700), []
+    before = torch.get_num_threads()
     try:
         for threads in (1, 2, 2):
             torch.set_num_threads(threads)
-            seen.append(observe(q, k, k, Observe(topk=8, entropy=True, mass=True, map=64), mask=causal()))
+            seen.append(way.statistics(asked, request))
     finally:
         torch.set_num_threads(before)
     one, two, again = seen
-    for name in ("lse", "entropy", "mass"):
-        same(getattr(two, name), getattr(one, name).double(), 1e-6)
-        assert torch.equal(getattr(two, name), getattr(again, name))  # and a number of threads agrees with itself
-    same(two.map.mean, one.map.mean.double(), 1e-6)
-    assert torch.equal(one.topk.positions, two.topk.positions)
+    for statistic in STATISTICS:
+        same(getattr(two, statistic), getattr(one, statistic).double(), 2e-6)
+        assert torch.equal(getattr(two, statistic), getattr(again, statistic))
+    for pooled in ("mean", "largest"):
+        same(getattr(two.map, pooled), getattr(one.map, pooled).double(), 2e-6)
+        torch.testing.assert_close(getattr(two.map, pooled), getattr(again.map, pooled), rtol=0, atol=0, equal_nan=True)
+    assert torch.equal(two.topk.positions, again.topk.positions)
+
+
+@WAYS
+@pytest.mark.usefixtures("_always_fused")
+def test_several_threads_at_once_see_what_each_sees_alone(way: Any) -> None:
+    asked, request = list(problems().values()), request_of()
+    expected = [way.statistics(one, request) for one in asked]
+
+    def looks(which: int) -> bool:
+        found = [way.statistics(asked[which % 4], request) for _ in range(5)]
+        for seen in found:
+            for statistic in STATISTICS:
+                assert torch.equal(getattr(seen, statistic), getattr(expected[which % 4], statistic)), statistic
+            assert torch.equal(seen.topk.positions, expected[which % 4].topk.positions)
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(looks, range(8)))
+
+
+@pytest.mark.usefixtures("_always_fused")
+@pytest.mark.parametrize("cap", [2.0, 50.0])
+@pytest.mark.parametrize("spread", [1e-3, 0.3, 1.0, 8.0])
+def test_a_cap_errs_at_most_twice_as_much_as_the_plain_way(spread: float, cap: float) -> None:
+    """Of one key, the log-sum-exp is the score itself; of many, everything that follows."""
+    torch.manual_seed(0)
+    for keys, features in ((1, 1), (111, 16)):
+        q, k = torch.randn(2, 3, 997, features) * spread * cap, torch.randn(2, 3, keys, features)
+        request, found = Observe(entropy=True, columns=[0]), []
+        for way, dtype in ((plain, torch.float64), (plain, torch.float32), (fused, torch.float32)):
+            x = q.to(dtype), k.to(dtype), k.to(dtype)
+            found.append(way.statistics(call(*x, Dot(cap=cap), None, None, "softmax", None, 0.0, False), request))
+        for name in ("lse", "entropy", "columns"):
+            exact, plainly_found, fused_found = (getattr(seen, name).double() for seen in found)
+            floor = torch.finfo(torch.float32).eps * rms(exact) / 4
+            assert rms(fused_found - exact) <= 2 * rms(plainly_found - exact) + floor, (name, keys)
+
+
+def rms(x: Tensor) -> float:
+    return x.square().mean().sqrt().item()
+
+
+@pytest.mark.usefixtures("_always_fused")
+def test_a_cap_is_reached_and_what_is_no_number_stays_none() -> None:
+    q = torch.tensor([math.inf, -math.inf, 1e30, -0.0, 1e-30, math.nan]).view(1, 1, 6, 1)
+    asked = call(
+        q, torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, 1), Dot(1.0, cap=5.0), None, None, "softmax", None, 0.0, False
+    )
+    lse = statistics(asked, Observe()).lse.flatten()
+    assert lse[:4].tolist() == [5.0, -5.0, 5.0, 0.0]
+    assert lse[4].item() == pytest.approx(1e-30)
+    assert lse[5].isnan()
+
+
+@pytest.mark.usefixtures("_always_fused")
+@pytest.mark.parametrize("tile", [0, 1])
+def test_what_is_seen_is_seen_also_where_it_is_no_number(tile: int) -> None:
+    """Keys of two of the loops' tiles; the mask hides a tile's others, or none."""
+    k = torch.randn(1, 1, 1000, 4)
+    k[0, 0, 600 * tile] = math.nan
+    request = Observe(entropy=True, mass=True, map=4)
+    for mask in (None, dense(torch.arange(1000)[None].expand(3, -1) % 600 == 0)):
+        seen = statistics(call(k[:, :, -3:], k, k, None, mask, None, "softmax", None, 0.0, False), request)
+        assert seen.lse.isnan().all()
+        assert seen.entropy.isnan().all()
+        assert seen.mass[..., 600 * tile].isnan().all()
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("way", [fused, plain], ids=["fused", "plain"])
+@WAYS
 @pytest.mark.usefixtures("_always_fused")
 def test_half_formats_are_read_as_the_numbers_they_hold(dtype: torch.dtype, way: Any) -> None:
     torch.manual_seed(0)
@@ -504,6 +624,63 @@ def test_nothing_the_size_of_the_matrix_is_built(way: str) -> None:
     assert float(run.stdout) < 2 * T * T * 4 / 2**20 / 4  # MiB: a fourth of one float32 matrix of both heads
 
 
+LONG_CALLS = {
+    "a soft cap": {"score": Dot(cap=5.0)},
+    "a soft cap and a sink": {"score": Dot(cap=5.0), "normalise": Softmax(torch.ones(1))},
+    "a sink": {"normalise": Softmax(torch.ones(1))},
+    "a mask and a bias": {"mask": documents(torch.arange(4100) // 600) & causal(), "bias": alibi(1)},
+    "general": {"score": General(torch.eye(4))},
+    "cosine": {"score": Cosine(3.0)},
+    "additive": {"score": Additive(torch.ones(2), torch.ones(2, 4), torch.eye(2, 4))},
+    "a callable": {"score": lambda q, k: q @ k.mT},
+    "a score of one's own": {"score": Written()},
+    "sparsemax": {"normalise": "sparsemax"},
+    "entmax": {"normalise": Entmax(1.5), "mask": window(500, 0)},
+    "a factor": {"after": gaussian(torch.arange(4100.0)[None], 100.0).exp()},
+}
+IN_LOOPS = ("a soft cap", "a soft cap and a sink", "a sink", "a mask and a bias", "general", "cosine")
+
+
+@pytest.mark.parametrize("name", LONG_CALLS)
+def test_no_tensor_is_a_third_of_the_matrix(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of any score and normaliser, of one head: whether the loops take it or not."""
+    T = 4100
+    q = torch.randn(1, 1, T, 4)
+    request = Observe(topk=2, entropy=True, mass=True, distance=True, map=8)
+    fitting = name in IN_LOOPS and fused._missing() is None
+    with Largest() as found:
+        seen = observe(q, q, q, request, **LONG_CALLS[name])
+    assert (not seen.not_fused) == fitting
+    assert found.numbers < T * T / 3
+    if fitting:
+        monkeypatch.setattr(fused, "FEW", T * T + 1)
+        with Largest() as found:
+            blocks = observe(q, q, q, request, **LONG_CALLS[name])
+        assert found.numbers < T * T / 3
+        same(seen.entropy, blocks.entropy.double(), 2e-5)
+        same(seen.mass, blocks.mass.double(), 2e-5)
+
+
+SCORES = ["a callable", "a score of one's own", "additive, square"]
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_scores_in_parts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plain, "WHOLE", 0)
+    monkeypatch.setattr(plain, "NUMBERS", 64)
+    square = Case(score=lambda r: Additive(r(6), r(6, 8), r(6, 8)), compare=additively)
+    case = square if name == "additive, square" else CASES[name]
+    x, request = draw(case, torch.float64), fitting(case)
+    check(plain.statistics(x.call(False), request), request, truth(case, x), 1e-9)
+
+
+def test_an_additive_score_never_writes_its_hidden_features_for_all_pairs_at_once() -> None:
+    q = torch.randn(1, 1, 600, 4)
+    with Largest() as found:
+        observe(q, q, q, score=Additive(torch.ones(64), torch.ones(64, 4), torch.ones(64, 4)))
+    assert found.numbers < 600 * 600 * 64 / 4
+
+
 MASKS = [
     documents(torch.arange(300) // 70),
     causal() & documents(torch.tensor([[0] * 300, [*range(300)]])),
@@ -527,8 +704,8 @@ def test_tiles_that_a_mask_knows_are_skipped_and_nothing_else(
     q, k, v = (torch.randn(2, 4, 300, 8) for _ in range(3))
     asked = call(q, k, v, None, mask, bias, "softmax", None, 0.0, False)
     request = Observe(topk=3, entropy=True, mass=True, distance=True, map=20, columns=(5, 210))
-    if not fused.takes(describe(asked), asked, request):
-        pytest.skip("numba does not run here")
+    if missing := fused._missing():
+        pytest.skip(missing)
     found, expected = fused.statistics(asked, request), plain.statistics(asked, request)
     for name in ("lse", "entropy", "mass", "distance", "columns"):
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), atol=2e-5, rtol=2e-5)
@@ -538,21 +715,86 @@ def test_tiles_that_a_mask_knows_are_skipped_and_nothing_else(
         torch.testing.assert_close(*pair, atol=2e-5, rtol=2e-5, equal_nan=True)
 
 
-def test_without_numba_the_plain_way_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    q, k = torch.randn(1, 2, 400, 8), torch.randn(1, 2, 400, 8)
-    request = Observe(topk=3, entropy=True, mass=True)
-    there = observe(q, k, k, request, mask=causal())
+def without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "numba", None)
-    for name in [name for name in sys.modules if name == "regard.observe.fused_loops"]:
-        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "regard.observe.fused_loops", raising=False)
     monkeypatch.delattr(sys.modules["regard.observe"], "fused_loops", raising=False)
+
+
+def without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    def loops() -> None:
+        raise RuntimeError("no target for this processor")
+
+    monkeypatch.setattr(fused, "_loops", loops)
+
+
+@pytest.mark.usefixtures("_always_fused")
+@pytest.mark.parametrize("name", problems())
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (without_numba, "numba is not installed: pip install 'regard[fast]'"),
+        (without_a_compiler, "numba does not work here: RuntimeError: no target for this processor"),
+    ],
+)
+def test_without_numba_blocks_of_queries_give_the_same_and_it_is_said(
+    name: str, spoil: Callable[[pytest.MonkeyPatch], None], why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, request = problems()[name], request_of()
+    there = statistics(asked, request)
+    assert there.not_fused == ()
     fused._missing.cache_clear()
     try:
-        assert fused._missing() == "numba is not installed: pip install 'regard[fast]'"
-        absent = observe(q, k, k, request, mask=causal())
+        spoil(monkeypatch)
+        absent = statistics(asked, request)
     finally:
         fused._missing.cache_clear()
-    same(absent.entropy, there.entropy.double())
-    same(absent.mass, there.mass.double())
+    assert absent.not_fused == (why,)
+    for statistic in STATISTICS:
+        same(getattr(absent, statistic), getattr(there, statistic).double(), 2e-5)
     assert (absent.topk.positions == there.topk.positions).all()
+    for pooled in ("mean", "largest"):
+        same(getattr(absent.map, pooled), getattr(there.map, pooled).double(), 2e-5)
+
+
+OTHER_PROCESSOR = """
+import torch
+from regard.attend import call
+from regard.equation.masks import causal
+from regard.equation.scores import Dot
+from regard.observe import fused, plain
+from regard.observe.record import Observe
+assert fused._missing() is None
+q, k = torch.randn(1, 4, 97, 16), torch.randn(1, 2, 111, 16)
+request = Observe(topk=3, entropy=True, mass=True, distance=True, map=9, columns=[5])
+for score in (Dot(), Dot(cap=2.0)):
+    asked = call(q, k, k, score, causal(), None, "softmax", None, 0.0, False)
+    found, expected = fused.statistics(asked, request), plain.statistics(asked, request)
+    for name in ("lse", "entropy", "mass", "distance", "columns"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found.map.mean, expected.map.mean, atol=1e-5, rtol=1e-5, equal_nan=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="names a processor of that family")
+@pytest.mark.usefixtures("_always_fused")
+def test_a_processor_without_avx_512_computes_the_same() -> None:
+    settings = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma"}
+    subprocess.run([sys.executable, "-c", OTHER_PROCESSOR], check=True, env={**os.environ, **settings})
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"score": lambda q, k: q @ k.mT}, "they know dot products, not <lambda>(q, k)"),
+        ({"normalise": "sparsemax"}, "they know the softmax, not sparsemax"),
+        ({"after": torch.ones(1, 1, 600, 600)}, "a factor follows the normaliser"),
+        ({"request": Observe(weights=True)}, "all weights are wanted"),
+    ],
+)
+def test_what_the_loops_leave_is_said(more: dict[str, Any], why: str) -> None:
+    q = torch.randn(1, 1, 600, 4)
+    assert observe(q, q, q, **more).not_fused == (why,)
+    assert observe(q.double(), q.double(), q.double()).not_fused == ("they compute in float32, not in float64",)
+    assert observe(q[:, :, :5], q, q).not_fused == ("so few pairs",)

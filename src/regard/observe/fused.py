@@ -3,8 +3,9 @@
 The loops stand in `fused_loops.py` and want numba (`pip install 'regard[fast]'`); without it `plain.py` computes the
 same. What the mask's bounds hide (the future, what lies outside a window or beyond a length) is skipped, and so is what
 lies before the first and behind the last tile that the mask says it shows; between them it is asked only where it says
-neither that all is hidden nor that nothing is. A soft cap, a factor after the normaliser, float64 and gradient ×
-attention are left to `plain.py`, at its pace.
+neither that all is hidden nor that nothing is. What is left to `plain.py`, at its pace, `refusals` tells: among it a
+factor after the normaliser, which changes which weights are the largest, and float64, which would be another set of
+loops for who checks a model, not for who reads one.
 """
 
 from functools import cache, cached_property
@@ -35,17 +36,32 @@ BUFFERS = 2**23
 """Numbers that threads gather apart from each other, and of prepared keys: 64 MB of float64 at most."""
 
 
-def takes(problem: Problem, call: Call, request: Observe) -> bool:
-    """Whether the loops know the call's equation and all that is asked, and can run."""
-    normaliser = call.normaliser
-    known = problem.is_dot and problem.device == "cpu" and type(normaliser) is Softmax and call.after is None
-    asked = not (request.weights or request.gradient)
-    numbers = problem.dtype != torch.float64 and call.keys.dtype != torch.float64
-    return known and asked and numbers and not problem.empty and problem.pairs >= FEW and _missing() is None
+def refusals(problem: Problem, call: Call, request: Observe) -> list[str]:
+    """Why the loops do not take the call, or had better not; nothing where they take it."""
+    reasons = []
+    if problem.device != "cpu":
+        reasons.append(f"they run on a CPU, not on {problem.device}")
+    if not (problem.is_dot or problem.capped):
+        reasons.append(f"they know dot products, not {problem.score}")
+    if type(call.normaliser) is not Softmax:
+        reasons.append(f"they know the softmax, not {problem.normalise}")
+    if problem.after:
+        reasons.append("a factor follows the normaliser")
+    if problem.dtype == torch.float64:
+        reasons.append("they compute in float32, not in float64")
+    if request.weights:
+        reasons.append("all weights are wanted")
+    if request.gradient:
+        reasons.append("gradient × attention is wanted")
+    if problem.empty or problem.pairs < FEW:
+        reasons.append("so few pairs")
+    if not reasons and (missing := _missing()):
+        reasons.append(missing)
+    return reasons
 
 
 def statistics(call: Call, request: Observe) -> Observed:
-    """What is asked of a call that `takes` it."""
+    """What is asked of a call that is not refused."""
     with no_autocast(call.q.device):
         return _Sweep(call, request).observed()
 
@@ -109,13 +125,14 @@ class _Sweep:
 
     def _fill(self, b: int, heads: slice, low: Tensor, high: Tensor) -> None:
         """Some heads of keys, with the queries that share them."""
-        loops, (_, _, Tq, Tk) = _loops(), self.size
+        loops, np = _loops(), _loops().np
+        _, _, Tq, Tk = self.size
         group = self.q.shape[1] // self.heads
         n = heads.stop - heads.start
-        of_queries = slice(heads.start * group, heads.stop * group)
+        asking = slice(heads.start * group, heads.stop * group)
 
         def grouped(x: Tensor) -> Tensor:
-            return x[b, of_queries].unflatten(0, (n, group))
+            return x[b, asking].unflatten(0, (n, group))
 
         panels = self._panels(self.k[b, heads], loops.PANEL)
         gathered = self.threads, n, group
@@ -127,34 +144,28 @@ class _Sweep:
         keys = panels.shape[1] * loops.PANEL
         height = max(8, min(64, STRIP // keys // 8 * 8)) if mass.shape[3] or sums.shape[3] else 64
         height = max(4, min(height, -(-Tq // (4 * self.threads)) * 4))
-        into = [self.lse, self.entropy, self.distance, self.best, self.positions, self.columns]
-        results = [grouped(x) for x in into] + [mass, sums, largest, counts]
-        factor = self.call.score.factor(self.q.shape[3])
-        arrays = [grouped(self.q).contiguous().numpy(), panels.numpy()]
+        factor, cap = self.call.score.factor(self.q.shape[3]), getattr(self.call.score, "cap", None)
+        equation = loops.Equation(
+            grouped(self.q).contiguous().numpy(),
+            panels.numpy(),
+            np.float32(factor / (cap or 1)),
+            np.float32(cap or 0),
+            self._sink(asking, group).numpy(),
+        )
+        found = [self.lse, self.entropy, self.distance, self.best, self.positions, self.columns]
+        of_queries = loops.OfQueries(*(grouped(x).numpy() for x in found), np.array(self.request.columns, np.int64))
+        of_keys = loops.OfKeys(*(x.numpy() for x in (mass, sums, largest, counts)), *self.cell)
         for rows in self._spans():
-            added = self._added(b, of_queries, rows, group)
-            loops.sweep(
-                self.threads,
-                *arrays,
-                loops.np.float32(factor),
-                low.numpy(),
-                high.numpy(),
-                rows.start,
-                rows.stop,
-                added.numpy(),
-                Tk - Tq,
-                height,
-                self._sink(of_queries, group).numpy(),
-                *(x.numpy() for x in results),
-                loops.np.array(self.request.columns, loops.np.int64),
-                *self.cell,
-            )
+            added = self._added(b, asking, rows, group)
+            shown = loops.Shown(low.numpy(), high.numpy(), added.numpy())
+            span = loops.Span(rows.start, rows.stop, height, Tk - Tq)
+            loops.sweep(self.threads, equation, shown, span, of_queries, of_keys)
         if mass.shape[3]:
-            self.mass[b, of_queries] = mass.sum(0).flatten(0, 1).float()
+            self.mass[b, asking] = mass.sum(0).flatten(0, 1).float()
         if sums.shape[3]:
             total = counts.sum(0).flatten(0, 1)
-            self.mean[b, of_queries] = (sums.sum(0).flatten(0, 1) / total).float()
-            self.largest[b, of_queries] = largest.amax(0).flatten(0, 1).masked_fill(total == 0, torch.nan)
+            self.mean[b, asking] = (sums.sum(0).flatten(0, 1) / total).float()
+            self.largest[b, asking] = largest.amax(0).flatten(0, 1).masked_fill(total == 0, torch.nan)
 
     @staticmethod
     def _panels(k: Tensor, width: int) -> Tensor:

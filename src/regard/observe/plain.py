@@ -9,7 +9,7 @@ from torch import Tensor
 from regard.equation.normalisers import Gumbel, Sample, log_sum_exp
 from regard.equation.precision import full, no_autocast
 from regard.equation.rules import Part
-from regard.equation.scores import Additive, Cosine, Custom, Dot, General
+from regard.equation.scores import Additive, Cosine, Dot, General
 from regard.kernels.problem import Call
 from regard.kernels.tiles import Tiles
 from regard.observe.pooling import Pool
@@ -18,7 +18,7 @@ from regard.observe.record import Observe, Observed, Products, TopK
 NUMBERS = 2**19
 """What a score may write for a part: 2 MB in float32."""
 WHOLE = 2**24
-"""Pairs up to which a callable is asked for all scores at once: who knows whether it compares pair by pair."""
+"""Pairs up to which a score that is not ours is asked for all at once: who knows whether it compares pair by pair."""
 
 _PAIRWISE = (Dot, General, Additive, Cosine)
 
@@ -44,12 +44,12 @@ def statistics(call: Call, request: Observe, context_gradient: Tensor | None = N
 def _parts(tiles: Tiles) -> Iterator[Part]:
     """Some queries at a time; or all, where the equation cannot be asked for some."""
     B, H, Tq, Tk = tiles.size
-    score, normaliser = tiles.call.score, tiles.call.normaliser
-    as_one = type(score) not in _PAIRWISE and not (type(score) is Custom and B * H * Tq * Tk > WHOLE)
-    if as_one or isinstance(normaliser, Gumbel | Sample):  # a draw in parts would be another draw
+    score, pairwise = tiles.call.score, type(tiles.call.score) in _PAIRWISE
+    drawn = isinstance(tiles.call.normaliser, Gumbel | Sample)  # a draw in parts would be another draw
+    if drawn or not (pairwise or B * H * Tq * Tk > WHOLE):
         yield Part(slice(0, B), slice(0, Tq), slice(0, Tk))
-    elif type(score) is Custom:
-        rows = max(1, NUMBERS // max(1, B * H * Tk))
+    elif not pairwise:
+        rows = max(1, NUMBERS // max(1, B * H * Tk * score.cost(tiles.q.shape[-1])[1]))
         for r in range(0, Tq, rows):
             yield Part(slice(0, B), slice(r, min(r + rows, Tq)), slice(0, Tk))
     else:
@@ -58,9 +58,8 @@ def _parts(tiles: Tiles) -> Iterator[Part]:
 
 def _scores(tiles: Tiles, part: Part) -> Tensor:
     """The part's scores; of some keys at a time where the score writes many numbers a pair."""
-    _, H, _, Tk = tiles.size
-    written = tiles.call.score.cost(tiles.q.shape[-1])[1]
-    if written <= 2 or part.keys == slice(0, Tk) == part.rows:
+    H, written = tiles.size[1], tiles.call.score.cost(tiles.q.shape[-1])[1]
+    if written <= 2 or type(tiles.call.score) not in _PAIRWISE:
         return tiles.scores(part)
     queries = H * (part.batch.stop - part.batch.start) * (part.rows.stop - part.rows.start)
     keys = max(1, 8 * NUMBERS // (queries * written))

@@ -108,6 +108,8 @@ class Observed:
     """With `weights`: which pairs may attend, bool, broadcasting to (B, H, Tq, Tk); None where all may."""
     gradient: Products | None = None
     """Of a watched call, from the time that a loss has come back."""
+    not_fused: Sequence[str] = ()
+    """Why the compiled loops did not compute it, if so: blocks of queries did, as exact, and at a slower pace."""
 
 
 @dataclass(frozen=True)

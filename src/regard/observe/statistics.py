@@ -3,10 +3,11 @@
     seen = observe(q, k, v, Observe(topk=8, entropy=True, mass=True, map=256), mask=causal())
 
 Two ways lead there: `plain.py` computes the call's own equation on some queries at a time, whatever score, normaliser
-or factor it has; `fused.py` does the same for the softmax of dot products on a CPU, many times as fast.
+or factor it has; `fused.py` does the same for the softmax of dot products on a CPU, capped or not, many times as fast.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -48,8 +49,8 @@ def observe(
         k: Keys, or prepared ones.
         v: Values; only `request.gradient` reads them.
         request: What is wanted; the log-sum-exp is always given.
-        score: As in `attend`. Of a callable it is asked that it compares pair by pair: beyond 16 million pairs it is
-            called for some queries at a time.
+        score: As in `attend`. Of a callable, and of a score of your own, it is asked that it compares pair by pair:
+            beyond 16 million pairs it is called for some queries at a time.
         mask: As in `attend`.
         bias: As in `attend`.
         normalise: As in `attend`. Where weights are drawn ("sample", "gumbel") this is a draw of its own, the matrix
@@ -59,7 +60,9 @@ def observe(
         context_gradient: dL/dcontext (B, H, Tq, Dv), in the format of q, for `request.gradient`.
 
     Returns:
-        `Observed`: detached, on the CPU, at least float32 (autocast or not).
+        `Observed`: detached, on the CPU, at least float32 (autocast or not). Compiled loops (numba) compute it for the
+        softmax of dot products on a CPU, of `General` and `Cosine` too, with any cap, mask, bias and sink; for all
+        else blocks of queries do, and `not_fused` says why.
 
     Raises:
         ValueError: Arguments that do not fit each other, or a request that asks for what is not there.
@@ -74,10 +77,11 @@ def statistics(asked: Call, request: Observe, context_gradient: Tensor | None = 
     """`observe`, of a call that is at hand as one."""
     problem = describe(asked)
     _check(problem, request, asked, context_gradient)
+    refused = fused.refusals(problem, asked, request)
     with torch.no_grad():
-        if fused.takes(problem, asked, request):
+        if not refused:
             return fused.statistics(asked, request)
-        return plain.statistics(asked, request, context_gradient)
+        return replace(plain.statistics(asked, request, context_gradient), not_fused=tuple(refused))
 
 
 def _check(problem: Problem, request: Observe, asked: Call, context_gradient: Tensor | None) -> None:
