@@ -621,3 +621,16 @@ def test_every_case_runs_on_some_kernel_but_the_reference_where_nothing_is_refus
         k = x.score.prepare(x.k) if case.prepared else x.k
         chosen = plan(x.q, k, x.v, score=x.score, mask=x.mask, bias=x.bias, after=x.after, normalise=x.normalise)
         assert chosen.kernel == ("reference" if "sdpa" in case.refused else "sdpa"), name
+
+
+HIDE_NOTHING = {"one query", "no rows"}  # a causal query that stands on the last key; no pair at all
+
+
+def test_every_mask_of_a_case_hides_something_and_not_everything() -> None:
+    for name, case in CASES.items():
+        mask = case.mask()
+        if mask is None or name in HIDE_NOTHING:
+            continue
+        B, H, _, Tq, Tk, _, _ = case.sizes
+        allowed = mask if isinstance(mask, Tensor) else mask.dense(B, H, Tq, Tk)
+        assert 0 < allowed.double().mean() < 1, name
