@@ -8,7 +8,13 @@ quartiles; extra memory as the peak of resident memory during a call, above that
 own; growth with T as a fitted exponent; pairs' features per second beside the divisions per second that PyTorch does on
 numbers in registers' reach (four features share one, so the share may pass 100 %); and how long the first call takes in
 a process that finds nothing compiled, and in the next. Dot products of the same sizes show what an additive score
-costs. Run it alone.
+costs.
+
+The forward pass has a bound: what its scores compute, were nothing else to do. A pair of a query and a key takes 17
+operations on sixteen numbers for 64 features (the far form of `additive_loops`: four sums 1 + e^{2q} e^{2k}, seven more
+products and sums that bring four fractions to one, one that adds it; and a reciprocal, an estimate that takes the time
+of three and two that refine it). The rate of such operations is measured on the spot, in all threads at once. Run it
+alone.
 """
 
 import argparse
@@ -22,6 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +44,8 @@ SIZES = {  # batch, queries, keys, features
     "decoding": (64, 1, 30, 512),
     "long": (2, 1000, 1000, 128),
 }
+OPERATIONS = 17 / 4
+"""On sixteen numbers, for sixteen features of a pair."""
 BARS = [  # case, backward, peer, at least
     ("training", False, "plain", 100.0),
     ("training", True, "plain", 40.0),
@@ -155,6 +164,45 @@ def division_rate() -> float:
     return alone * torch.get_num_threads()
 
 
+def operation_rate(times: int = 5_000_000) -> float:
+    """Products with a sum of sixteen float32 a second, all threads at once, of numbers that stay in registers."""
+    import numpy as np
+    from numba import njit
+
+    from regard.machine.lanes import LANES, same, total
+
+    one, tenth = np.float32(1), np.float32(0.1)
+    assert LANES == 16
+
+    @njit(nogil=True)
+    def chains(times: int, one: Any, tenth: Any) -> float:
+        """Ten, of which none waits for another."""
+        x, y = same(one), same(tenth)
+        a = y + x
+        b = a + x
+        c = b + x
+        d = c + x
+        e = d + x
+        f = e + x
+        g = f + x
+        h = g + x
+        i = h + x
+        j = i + x
+        for _ in range(times):
+            a, b, c, d, e = a * x + y, b * x + y, c * x + y, d * x + y, e * x + y
+            f, g, h, i, j = f * x + y, g * x + y, h * x + y, i * x + y, j * x + y
+        return total(a + b + c + d + e + f + g + h + i + j)
+
+    chains(1, one, tenth)
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(threads) as pool:
+
+        def together() -> None:
+            list(pool.map(lambda _: chains(times, one, tenth), range(threads)))
+
+        return 10 * times * threads / min(seconds(together) for _ in range(5))
+
+
 def growth(rounds: int) -> tuple[float, list[tuple[int, float]]]:
     """The exponent fitted to milliseconds over T (as many queries as keys), and these."""
     found = []
@@ -228,7 +276,10 @@ def markdown(result: dict[str, Any]) -> str:
         f"Extra memory, B 2, 1000 × 1000, H 128, forward and backward: {memory['regard']:.0f} MB against "
         f"{memory['plain']:.0f} MB ({result['memory_share']:.2%}; bar 1 %). "
         f"Forward: {result['features_per_second'] / 1e9:.1f} G features of pairs a second, "
-        f"{result['division_share']:.0%} of PyTorch's rate of divisions. "
+        f"{result['division_share']:.0%} of PyTorch's rate of divisions. Its bound: {OPERATIONS} operations on 16 "
+        f"features of a pair, at {result['operations_per_second'] / 1e9:.1f} G operations a second, are "
+        f"{result['bound_ms']:.2f} ms, {result['bound_share']:.0%} of what it takes and {result['bound_ratio']:.0f} "
+        f"times as fast as plain. "
         f"Growth with T: exponent {result['exponent']:.2f}. First call: {result['ready_s']['fresh']:.1f} s on a fresh "
         f"machine (bar 3 s), {result['ready_s']['kept']:.1f} s in the next process.",
     ]
@@ -264,10 +315,11 @@ def main() -> None:
         rows.append(row)
         print(row)
     B, Tq, Tk, H = SIZES["training"]
-    forward = next(row["ours_ms"] for row in rows if row["case"] == "training" and not row["backward"]) / 1e3
+    of_forward = next(row for row in rows if row["case"] == "training" and not row["backward"])
     memory = {who: in_its_own_process("--memory", who) for who in ("plain", "regard")}
     exponent, times = growth(arguments.rounds)
-    rate = B * Tq * Tk * H / forward
+    features, operations = B * Tq * Tk * H, operation_rate()
+    rate, bound_ms = features / of_forward["ours_ms"] * 1e3, features / 16 * OPERATIONS / operations * 1e3
     result = {
         "machine": {
             "torch": torch.__version__,
@@ -282,6 +334,10 @@ def main() -> None:
         "growth_ms": times,
         "features_per_second": rate,
         "division_share": rate / division_rate(),
+        "operations_per_second": operations,
+        "bound_ms": bound_ms,
+        "bound_share": bound_ms / of_forward["ours_ms"],
+        "bound_ratio": of_forward["theirs_ms"] / bound_ms,
     }
     print(markdown(result))
     if arguments.table:
