@@ -213,7 +213,7 @@ def long() -> list[Row]:
     for case in LONG_CASES:
         done = subprocess.run(
             [sys.executable, __file__, "--one", case, "--threads", str(torch.get_num_threads())],
-            capture_output=True, text=True, check=True,
+            stdout=subprocess.PIPE, text=True, check=True,
         )  # fmt: skip
         found[case] = json.loads(done.stdout.splitlines()[-1])
     rows = []
@@ -258,8 +258,13 @@ def markdown(rows: list[Row], door: Row, far: list[Row]) -> str:
             f"| {row['case']} | {row['added_s']:.1f} | {row['ratio']:.2f} | {row['extra_mb']:.0f} "
             f"| {row['extra_model_mb']:.0f} | {met(row)} |"
         )
-    lines += ["", "MB: what a watched pass adds at its peak beyond what it adds unwatched; of the attention module by "
-              "itself, and of the whole model, where a peak elsewhere may hide it."]  # fmt: skip
+    lines += [
+        "",
+        "MB: what a watched pass adds at its peak beyond what it adds unwatched; of the attention module by itself,",
+        f"and of the whole model, each in a process of its own (threads: {torch.get_num_threads()}). At the moment of",
+        "the layer's own peak the statistics do not compute, so they add next to nothing to it; what they take by",
+        "themselves is in [observe](observe.md).",
+    ]
     lines += ["", f"Where no watch is open, a call of `attend` ({door['attend_us']:.1f} µs at T 1) spends "
               f"{max(door['look_ns'], 0):.0f} ns on finding that out."]  # fmt: skip
     return "\n".join(lines)
@@ -277,6 +282,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--one", choices=LONG_CASES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.rounds < 2:
+        parser.error(f"--rounds: expected 2 or more, as quartiles want, got {arguments.rounds}")
     torch.set_num_threads(arguments.threads)
     if arguments.one:
         print(json.dumps(long_run(arguments.one)))
