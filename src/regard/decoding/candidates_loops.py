@@ -19,7 +19,7 @@ _VANISHED = np.float32(-87)  # e to this is 0 beside 1
 _INFINITE = np.float32(np.inf)
 
 
-@njit(parallel=True, error_model="numpy", cache=True)
+@njit(parallel=True, nogil=True, error_model="numpy", cache=True)
 def normalisers(logits: Array, found: Array) -> None:
     """found = log Σ_v exp logit_v, row by row; the largest is taken off first."""
     rows = found.shape[0]
@@ -54,7 +54,7 @@ def _power(x: Any, least: Any) -> Any:
     return where_above(x, least, exponential(at_least(x, least)))
 
 
-@njit(parallel=True, error_model="numpy", cache=True)
+@njit(parallel=True, nogil=True, error_model="numpy", cache=True)
 def best(offsets: Array, logits: Array, totals: Array, places: Array) -> None:
     """The best of offset + logit in each sentence, best first, and hypothesis · vocabulary + word of each.
 

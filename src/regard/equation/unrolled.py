@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regard.machine import rows
+from regard.machine import packed, rows
 
 _local = threading.local()
 
@@ -41,7 +41,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """x Wᵀ + b; gathered, dW = Σ_t g_tᵀ x_t = [g_1; …; g_T]ᵀ [x_1; …; x_T], at a T-th of the memory traffic."""
     gathered = gathering()
     if gathered is None or not weight.requires_grad:
-        return rows.linear(x, weight, bias)
+        return packed.linear(x, weight, bias)
     if id(weight) not in gathered:
         steps: list[tuple[Tensor, Tensor]] = []
         handed_out = _Gather.apply(weight, bias, steps, _compute_dtype(x))

@@ -15,6 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from regard.machine import rows
+
 LEAST = 2**17  # numbers of a weight, from which its order costs more than finding what is kept
 ROWS = 64  # oneDNN compiles each size for itself: rows are filled up, so that few sizes come
 
@@ -29,15 +31,15 @@ def linear(
     A row's numbers are then its own: they do not depend on the rows beside it, nor on how many there are.
     """
     if not _pays(x, weight):
-        return F.linear(x, weight, bias)
-    rows = x.shape[:-1].numel()
-    x_rows = x.reshape(rows, -1).bfloat16()
-    if over := -rows % ROWS:
+        return rows.linear(x, weight, bias)
+    count = x.shape[:-1].numel()
+    x_rows = x.reshape(count, -1).bfloat16()
+    if over := -count % ROWS:
         x_rows = F.pad(x_rows, (0, 0, 0, over))
     with torch.autocast("cpu", enabled=False):
         bias = None if bias is None else bias.bfloat16()
         y = torch.ops.mkldnn._linear_pointwise(x_rows, _of(weight), bias, "none", [], "")
-    return y[:rows].view(*x.shape[:-1], -1)
+    return y[:count].view(*x.shape[:-1], -1)
 
 
 def _pays(x: Tensor, weight: Tensor) -> bool:

@@ -31,7 +31,7 @@ def _tanh(x: Lanes) -> Lanes:
     return y * reciprocal(y + same(_TWO))
 
 
-@njit(parallel=True, error_model="numpy", cache=True)
+@njit(parallel=True, nogil=True, error_model="numpy", cache=True)
 def gru(
     known: Array, apart: int, fed: Array, recurrent: Array, h: Array, new: Array, kept: Array, sizes: tuple
 ) -> None:
@@ -60,7 +60,7 @@ def gru(
                 store(kept, to + 3 * H + j, h_n)
 
 
-@njit(parallel=True, error_model="numpy", cache=True)
+@njit(parallel=True, nogil=True, error_model="numpy", cache=True)
 def gru_back(d: Array, kept: Array, h: Array, of_input: Array, of_recurrent: Array, of_h: Array, sizes: tuple) -> None:
     """The gradients of W x + b, of W_h h + b_h (rows, 3 H each) and of h (rows, H) beside z, from that of new."""
     rows, H = sizes

@@ -4,6 +4,9 @@ The scores of a batch are its largest tensor by far (2,000 tokens × 10,000 word
 a dozen times. Here a few rows at a time become probabilities and then, in place, the gradient p − target; two products
 turn that into the gradients of features and words. It is `F.linear` and `F.cross_entropy`, which the tests hold it to.
 
+Products lay their factors out as oneDNN multiplies bfloat16 at its best: the large one as it stands, its rows side by
+side, the small one turned. As `F.linear` has it, the scores and the words' gradient take up to twice as long.
+
 Scores in bfloat16 on a CPU go through compiled loops (`loss_loops.py`) in half the time, where numba is installed.
 """
 
@@ -50,10 +53,11 @@ class _WordLoss(torch.autograd.Function):
     def forward(ctx: Any, features: Tensor, words: Tensor, bias: Tensor, targets: Tensor, smoothing: float) -> Tensor:
         features = F.pad(features, (0, 0, 0, -len(features) % ROWS))  # products of odd sizes are copied first
         wanted = F.pad(targets, (0, -len(targets) % ROWS), value=PAD)
-        scores = F.linear(features, words)  # becomes its own gradient, rows by rows
+        scores = features @ words.mT.contiguous()  # becomes its own gradient, rows by rows
         half = scores.dtype == torch.bfloat16 and scores.device.type == "cpu" and scores.numel() >= FEW
         total, d_bias = (_by_loops if half and _loops() else _by_rows)(scores, bias, wanted, smoothing)
-        ctx.save_for_backward(scores.mm(words)[: len(targets)], scores.mT.mm(features), d_bias.to(bias.dtype))
+        d_words = (features.mT.contiguous() @ scores).mT.contiguous()
+        ctx.save_for_backward((scores @ words)[: len(targets)], d_words, d_bias.to(bias.dtype))
         return total
 
     @staticmethod

@@ -91,7 +91,7 @@ def _row(halves: Array, bias: Array, target: int, smoothing: Number, row: Array,
     return np.log(total) + most - (_ONE - smoothing) * at_target - smoothing * mean
 
 
-@njit(parallel=True, error_model="numpy", cache=True)
+@njit(parallel=True, nogil=True, error_model="numpy", cache=True)
 def losses(halves: Array, bias: Array, targets: Array, padding: int, smoothing: float, d_bias: Array) -> Array:
     """Each row's loss, 0 where its target is padding; `halves` become gradients, d_bias one row a block of rows."""
     found = np.zeros(halves.shape[0], np.float32)
