@@ -1,6 +1,6 @@
 """Additive attention that never builds the (Tq, Tk, hidden) tensor, forward or backward, on a CPU.
 
-The loops stand in `additive_loops.py` and want numba (`pip install 'regard[fast]'`); without it `reference` computes
+The loops stand in `additive_loops/` and want numba (`pip install 'regard[fast]'`); without it `reference` computes
 the same. The backward pass makes each pair's reciprocal again. A plain softmax and its context are part of the loops;
 any other normaliser, a bias, dropout, or weights that are asked for follow the scores as in the reference.
 
