@@ -5,19 +5,15 @@ An index, for who wonders whether a pitfall is covered, with the tests that had 
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
-from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
+from named import there
 
 import regard
 from regard import plan, window
-
-TESTS = Path(__file__).resolve().parent
 
 HELD = {
     "a row with nothing to attend to gives NaN, forward or backward": [
@@ -98,18 +94,10 @@ HELD = {
 }
 
 
-@cache
-def functions(file: Path) -> set[str]:
-    """The names of a file's functions."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-
-
 @pytest.mark.parametrize("pitfall", HELD)
 def test_what_keeps_it_from_happening_is_there(pitfall: str) -> None:
     for place in HELD[pitfall]:
-        file, _, function = place.partition("::")
-        assert function in functions(TESTS / file), place
+        assert there(place), place
 
 
 def test_what_true_means_is_said_where_masks_come_in() -> None:
