@@ -25,6 +25,7 @@ from regard.equation.normalisers import Hard, Softmax, TopK
 from regard.equation.scores import Additive, Cosine, Dot, General
 from regard.kernels import banded, blocksparse, tiles
 from regard.kernels.plan import KERNELS, kernel
+from regard.kernels.strips import strip
 
 ELSEWHERE = ["additive", "lengths"]  # in their own test_*.py
 if os.environ.get("REGARD_CHECK_SHAPES") == "1":
@@ -38,6 +39,7 @@ def _in_many_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """What computes in parts has several of them, small as the cases are."""
     monkeypatch.setattr(tiles, "NUMBERS", 100)
     monkeypatch.setattr(tiles, "FEWEST", 2)
+    monkeypatch.setattr(strip, "NUMBERS", 500)
 
 
 @pytest.fixture
@@ -209,6 +211,7 @@ CASES = {
     "learned table, square": Case(bias=lambda r: relative(r(8, 4)), mask=causal),
     "learned table": Case(SHORT, bias=lambda r: relative(r(8, 4)), mask=causal),
     "biases added": Case(bias=lambda r: r(1, 1, 7, 7) + alibi(4) + relative(r(8, 4))),
+    "a learned table, twice": Case(bias=lambda r: relative(table := r(8, 4)) + relative(table), mask=causal),
     "learned Gaussian": Case(bias=lambda r: gaussian(r(2, 7), 2.0)),
     "factor on the weights": Case(
         SHORT,

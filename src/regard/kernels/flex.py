@@ -23,7 +23,7 @@ from regard.equation.prepare import Keys, hide_keys, hide_queries, is_harmless
 from regard.equation.rules import Grid
 from regard.equation.scores import Dot
 from regard.kernels.flex_masks import masking
-from regard.kernels.kernel import Compute, Kernel
+from regard.kernels.kernel import Compute, Kernel, not_softmax_of_dots
 from regard.kernels.problem import Call, Problem
 from regard.kernels.sdpa import needs_tensor
 
@@ -47,13 +47,7 @@ class Flex(Kernel):
 
     def refusals(self, problem: Problem) -> list[str]:
         """See `Kernel.refusals`."""
-        reasons = []
-        if problem.weights:
-            reasons.append("it does not return weights")
-        if not (problem.is_dot or problem.capped):
-            reasons.append(f"the score {problem.score} is not a dot product")
-        if not problem.softmax:
-            reasons.append(f"it normalises by softmax only, not by {problem.normalise}")
+        reasons = not_softmax_of_dots(problem, capped=True)
         if problem.after:
             reasons.append("it takes no factor on the weights")
         if problem.dropout:

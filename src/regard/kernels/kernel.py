@@ -40,3 +40,15 @@ class Kernel(ABC):
     @abstractmethod
     def bind(self, problem: Problem) -> Compute:
         """The computation for all calls like this one: whatever can be decided once is decided here."""
+
+
+def not_softmax_of_dots(problem: Problem, *, capped: bool = False, sink: bool = False) -> list[str]:
+    """Why a problem is not the context of a softmax of dot products, with a soft cap or a sink where that is told."""
+    reasons = []
+    if problem.weights:
+        reasons.append("it does not return weights")
+    if not (problem.is_dot or (capped and problem.capped)):
+        reasons.append(f"the score {problem.score} is not a dot product")
+    if not (problem.softmax or (sink and problem.sink)):
+        reasons.append(f"it normalises by softmax only, not by {problem.normalise}")
+    return reasons

@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from regard.equation.biases import Bias
 from regard.equation.precision import full
+from regard.equation.rules import Grid
 from regard.kernels.problem import Call
 
 
@@ -33,6 +35,40 @@ def learned(*parts: Any) -> list[Tensor]:
 def total(x: Tensor) -> Tensor:
     """Zeros like x, to which blocks add their shares of its gradient."""
     return torch.zeros_like(x, dtype=torch.float64 if full(x) is x else torch.float32)
+
+
+class Gathered:
+    """The gradient of one rule's tensors, gathered strip by strip."""
+
+    def __init__(self, rule: Bias | None) -> None:
+        self.rule = rule
+        self.learned = learned(rule)
+        self.wanted = bool(self.learned)
+        self.sums = [total(tensor) for tensor in self.learned]
+        self.gradient: Tensor | None = None
+
+    def add(self, gradient: Tensor, values: Tensor, place: int) -> None:
+        """Take in (tiles, height, width): of the rule's values (tiles, heads, height, width) for the head there."""
+        if self.gradient is None:
+            self.gradient = torch.zeros_like(values, dtype=gradient.dtype)
+        here = self.gradient[:, place]
+        here += gradient.sum_to_size(here.shape)
+
+    def flow(self, grid: Grid) -> None:
+        """Let what was taken in for this part of the grid flow into the tensors."""
+        if self.gradient is None or self.rule is None:
+            return
+        with torch.enable_grad():
+            values = self.rule.at(grid)
+            found = torch.autograd.grad(values, self.learned, self.gradient.to(values.dtype), allow_unused=True)
+        for place, part in zip(self.sums, found, strict=True):
+            if part is not None:
+                place += part
+        self.gradient = None
+
+    def gradients(self) -> list[Tensor]:
+        """One for each of the rule's tensors that learns."""
+        return [found.to(tensor.dtype) for found, tensor in zip(self.sums, self.learned, strict=True)]
 
 
 def _in_full(part: Any, wide: dict[int, Tensor]) -> Any:

@@ -20,7 +20,7 @@ from regard.equation.mask import Mask
 from regard.equation.precision import no_autocast
 from regard.equation.prepare import any_of, ready
 from regard.equation.scores import Dot
-from regard.kernels.kernel import Compute, Kernel
+from regard.kernels.kernel import Compute, Kernel, not_softmax_of_dots
 from regard.kernels.problem import Call, Problem
 
 _NOTHING = nullcontext()
@@ -35,13 +35,7 @@ class Sdpa(Kernel):
 
     def refusals(self, problem: Problem) -> list[str]:
         """See `Kernel.refusals`."""
-        reasons = []
-        if problem.weights:
-            reasons.append("it does not return weights")
-        if not problem.is_dot:
-            reasons.append(f"the score {problem.score} is not a dot product")
-        if not problem.softmax:
-            reasons.append(f"it normalises by softmax only, not by {problem.normalise}")
+        reasons = not_softmax_of_dots(problem)
         if problem.after:
             reasons.append("it takes no factor on the weights")
         if problem.empty:

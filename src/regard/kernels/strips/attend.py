@@ -1,0 +1,78 @@
+"""A call by its strips, as a function with a gradient."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from regard.equation.precision import full, no_autocast
+from regard.equation.prepare import Keys, hide_keys, hide_queries, is_harmless
+from regard.kernels.learned import in_full, learned
+from regard.kernels.problem import Call, Problem
+from regard.kernels.strips import passes
+from regard.kernels.strips.part import Work
+from regard.kernels.strips.strip import Strip
+from regard.kernels.tiles import used
+
+
+def attend(
+    call: Call, problem: Problem, strips: Sequence[Strip], *, lengths: list[int] | None = None, block: int = 1
+) -> Tensor:
+    """The context of a call, by its strips; keys are filled up to whole blocks where those are gathered."""
+    with no_autocast(call.q.device):
+        q, k, v = (x if x.stride(-1) == 1 else x.contiguous() for x in inputs(call))
+        call = in_full(call)
+        if block > 1:
+            over = -problem.Tk % block
+            k, v = ((F.pad(x, (0, 0, 0, over)) if over else x).contiguous() for x in (k, v))
+        sink = getattr(call.normaliser, "sink", None)
+        work = Work(
+            strips,
+            (problem.B, problem.H, problem.Tq, problem.Tk),
+            call.score.factor(problem.D),
+            call.mask,
+            call.bias,
+            call.after,
+            call.dropout,
+            getattr(call.score, "cap", None),
+            sink,
+            lengths,
+            int(torch.randint(2**62, ()).item()) if call.dropout else 0,
+        )
+        return _Attend.apply(work, q, k, v, sink, *learned(call.bias), *learned(call.after)).to(call.v.dtype)
+
+
+def inputs(call: Call) -> tuple[Tensor, Tensor, Tensor]:
+    """q, k, v as the score compares them, in one dtype and at least float32, harmless where no query may see them."""
+    q, k, v, score = call.q, call.keys, call.v, call.score
+    if call.mask is not None and not is_harmless(q, k, v):
+        asking, seen = used(call.mask, (*q.shape[:3], k.shape[2]), q.device)
+        q = hide_queries(asking, q)
+        k, v = hide_keys(seen, k, v)
+    q, k = score.query(q), k if isinstance(call.k, Keys) else score.project(k)
+    dtype = torch.promote_types(torch.promote_types(full(q).dtype, k.dtype), v.dtype)
+    q, k, v = (x.to(dtype) for x in (q, k, v))
+    return q, k, v
+
+
+class _Attend(torch.autograd.Function):
+    """The context of a work; the sink and the tensors of its rules come along so that gradients find them."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, work: Work, q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, *of_rules: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(q, k, v, *of_rules)
+        ctx.work = work
+        return passes.context(work, q, k, v)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple:
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "the gradient of this gradient is not there: compute with regard.kernel('reference') for one"
+            )
+        q, k, v, *_ = ctx.saved_tensors
+        return None, *passes.gradients(ctx.work, q, k, v, gradient.contiguous())
