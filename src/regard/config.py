@@ -40,7 +40,7 @@ class ModelConfig:
     tied_embeddings: Literal["none", "target", "all"] = "all"  # one table: decoder's input and output, or encoder's too
     dropout: float = 0.3  # share of features dropped in training
     embedding_dropout: float | None = None  # of the words' vectors; unset: the same
-    scale_embeddings: bool = False  # words' vectors times √embedding where they are read: learns sooner
+    scale_embeddings: bool = True  # words' vectors times √embedding where they are read: learns sooner
     attend_words: bool = False  # attention adds up the source words' own vectors too, beside the encoder's states
     window: int = 5  # D of local attention: source positions to each side of p_t
 

@@ -46,7 +46,6 @@ def settings(attention: str, seed: int) -> Settings:
                 "decoder_hidden": 512,
                 "dropout": 0.4,
                 "embedding_dropout": 0.2,
-                "scale_embeddings": True,
                 "attend_words": True,
             },
             "train": {
