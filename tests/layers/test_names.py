@@ -1,5 +1,7 @@
 """The names that are defaults: each against the class it stands for, and against others' layers."""
 
+from types import FunctionType
+
 import keras
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch.nn.functional as F
 from cases import Case, must_hold
 
 import regard
+from regard import layers
 from regard.equation.masks import causal, dense
 from regard.layers import (
     CrossAttention,
@@ -18,6 +21,7 @@ from regard.layers import (
     ScaledDotProductAttention,
     SelfAttention,
     SoftAttention,
+    names,
 )
 
 B, T, S, D = 3, 5, 7, 6
@@ -60,6 +64,42 @@ test_what_must_hold = must_hold(
         "global": Case(lambda: GlobalAttention(D, D), draw, dot, lengths=2, padded=(1,)),
     }
 )
+
+
+NAMES = (
+    "SelfAttention",
+    "GlobalAttention",
+    "LocalAttention",
+    "MultiHeadAttention",
+    "CrossAttention",
+    "MaskedSelfAttention",
+    "ScaledDotProductAttention",
+    "AdditiveAttention",
+    "DotAttention",
+    "HierarchicalAttention",
+    "SparseAttention",
+    "HardAttention",
+    "SoftAttention",
+    "TemporalAttention",
+    "SpatialAttention",
+    "ChannelAttention",
+    "CoAttention",
+    "MemoryAttention",
+    "HAN",
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_mechanism_is_a_name_of_the_package(name):
+    assert name in regard.__all__
+    assert issubclass(getattr(regard, name), torch.nn.Module)
+
+
+@pytest.mark.parametrize("name", names.__all__)
+def test_a_name_is_defaults_and_nothing_more(name):
+    layer = getattr(layers, name)
+    assert [member for member, value in vars(layer).items() if isinstance(value, FunctionType)] in ([], ["__init__"])
+    assert issubclass(layer, (MultiHeadAttention, DotAttention, GeneralAttention))
 
 
 def test_soft_and_global_attention_are_keras_attention():

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from regard.attend import attend, attend_with_weights
 from regard.equation.mask import Mask
 from regard.equation.reference import Attended
-from regard.equation.scores import Dot
+from regard.equation.scores import Dot, Score
 from regard.layers.additive import AdditiveAttention
 from regard.layers.padding import Within, both_within, fits, hidden, keys_within, sequence, within
 from regard.layers.pooling import AttentionPooling
@@ -54,11 +54,8 @@ class CoAttention(nn.Module):
 
         Raises ValueError where the shapes do not fit.
         """
-        a, b, of_first, of_second = self._call(first, second, first_lengths, second_lengths)
-        score = Dot(self.scale)
-        return Pair(
-            attend(a, b, b, score=score, mask=of_first)[:, 0], attend(b, a, a, score=score, mask=of_second)[:, 0]
-        )
+        both = self._calls(first, second, first_lengths, second_lengths)
+        return Pair(*(attend(*arguments, **parts)[:, 0] for arguments, parts in both))
 
     def attended(
         self,
@@ -68,12 +65,9 @@ class CoAttention(nn.Module):
         second_lengths: Within | None = None,
     ) -> tuple[Attended, Attended]:
         """Context, weights, scores and log-sum-exp of both directions, each with a head axis of size 1."""
-        a, b, of_first, of_second = self._call(first, second, first_lengths, second_lengths)
-        score = Dot(self.scale)
-        return (
-            attend_with_weights(a, b, b, score=score, mask=of_first),
-            attend_with_weights(b, a, a, score=score, mask=of_second),
-        )
+        both = self._calls(first, second, first_lengths, second_lengths)
+        found, other = (attend_with_weights(*arguments, **parts) for arguments, parts in both)
+        return found, other
 
     def weights(self, *arguments: Any, **named: Any) -> Pair:
         """The weights (batch, first, second) and (batch, second, first); arguments as for calling the layer."""
@@ -83,21 +77,25 @@ class CoAttention(nn.Module):
         """The affinity matrix A, −∞ where nothing may be seen; arguments as for calling the layer."""
         return self.attended(*arguments, **named)[0].scores[:, 0]
 
-    def _call(
+    def _calls(
         self, first: Tensor, second: Tensor, first_lengths: Tensor | None, second_lengths: Tensor | None
-    ) -> tuple[Tensor, Tensor, Mask | None, Mask | None]:
-        first, of_first = _clean("first", first, first_lengths)
-        second, of_second = _clean("second", second, second_lengths)
+    ) -> list[tuple[tuple[Tensor, Tensor, Tensor], dict[str, Any]]]:
+        """The arguments of `attend` for each direction."""
+        a, b = _clean("first", first, first_lengths), _clean("second", second, second_lengths)
         fits(second, "second", first, "first")
         if first.shape[::2] != second.shape[::2]:
             raise ValueError(
                 f"second: expected {first.shape[0]} batch rows and {first.shape[2]} features, as first has, got shape "
                 f"{tuple(second.shape)}"
             )
-        a, b = first[:, None], second[:, None]
-        if first_lengths is None and second_lengths is None:
-            return a, b, None, None
-        return a, b, both_within(of_first, of_second), both_within(of_second, of_first)
+        score, whole = Dot(self.scale), a.mask is None and b.mask is None
+        return [
+            (
+                (asks.states[:, None], seen.states[:, None], seen.states[:, None]),
+                {"score": score, "mask": None if whole else both_within(asks.counts, seen.counts)},
+            )
+            for asks, seen in ((a, b), (b, a))
+        ]
 
 
 class _SummedUp(nn.Module):
@@ -158,17 +156,17 @@ class ParallelCoAttention(_SummedUp):
         second_lengths: Within | None = None,
     ) -> tuple[Attended, Attended]:
         """Context, weights, scores and log-sum-exp of both sums, each with head and query axes of size 1."""
-        v, of_first = _clean("first", first, first_lengths, self.first.weight)
-        q, of_second = _clean("second", second, second_lengths, self.second.weight)
+        v = _clean("first", first, first_lengths, self.first.weight)
+        q = _clean("second", second, second_lengths, self.second.weight)
         _same_rows(v, q)
-        affinity = torch.tanh(q @ self.affinity(v).mT)  # (B, T, N); 0 where a side is padding, for its states are 0
-        to_v, to_q = self.first(v), self.second(q)
+        # (B, T, N); 0 where a side is padding, for its states are 0
+        affinity = torch.tanh(q.states @ self.affinity(v.states).mT)
+        to_v, to_q = self.first(v.states), self.second(q.states)
         h_v = torch.tanh(to_v + affinity.mT @ to_q)
         h_q = torch.tanh(to_q + affinity @ to_v)
-        return (
-            _sum_up(self.ask_first, h_v, v, None if first_lengths is None else keys_within(of_first)),
-            _sum_up(self.ask_second, h_q, q, None if second_lengths is None else keys_within(of_second)),
-        )
+        asked = ((self.ask_first, h_v), (self.ask_second, h_q))
+        ask_v, ask_q = (ask.to(h.dtype).expand(h.shape[0], -1) for ask, h in asked)
+        return _sum_up(ask_v, h_v, v, Dot(1.0)), _sum_up(ask_q, h_q, q, Dot(1.0))
 
 
 class AlternatingCoAttention(_SummedUp):
@@ -195,42 +193,38 @@ class AlternatingCoAttention(_SummedUp):
         second_lengths: Within | None = None,
     ) -> tuple[Attended, Attended]:
         """Context, weights, scores and log-sum-exp of the second and third sum, with head and query axes of size 1."""
-        v, of_first = _clean("first", first, first_lengths, self.over_first.key.weight)
-        q, of_second = _clean("second", second, second_lengths, self.over_second.key.weight)
+        v = _clean("first", first, first_lengths, self.over_first.key.weight)
+        q = _clean("second", second, second_lengths, self.over_second.key.weight)
         _same_rows(v, q)
-        s = self.summary(q, None if second_lengths is None else of_second)
-        found_first = _asked(self.over_first, s, v, None if first_lengths is None else keys_within(of_first))
-        found_second = _asked(
-            self.over_second,
-            found_first.context[:, 0, 0],
-            q,
-            None if second_lengths is None else keys_within(of_second),
-        )
-        return found_first, found_second
+        s = self.summary(q.states, None if q.mask is None else q.counts)
+        found_first = _sum_up(s, v.states, v, self.over_first.score())
+        return found_first, _sum_up(found_first.context[:, 0, 0], q.states, q, self.over_second.score())
 
 
-def _clean(
-    name: str, states: Tensor, lengths: Tensor | None, projection: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """The states with zeros for padding, and which positions count; `projection` is the matrix they will meet."""
+class _Modality(NamedTuple):
+    """States with zeros for padding, which positions count, and the mask that says so; None where all do."""
+
+    states: Tensor
+    counts: Tensor
+    mask: Mask | None
+
+
+def _clean(name: str, states: Tensor, lengths: Tensor | None, projection: Tensor | None = None) -> _Modality:
+    """A modality made harmless; `projection` is the matrix it will meet."""
     counts = within(lengths, *sequence(states, name, projection), name=f"{name}_lengths")
     if projection is not None and projection.shape[1] != states.shape[2]:
         raise ValueError(f"{name}: expected {projection.shape[1]} features, got {states.shape[2]}")
-    return (states if lengths is None else hidden(states, counts)), counts
+    if lengths is None:
+        return _Modality(states, counts, None)
+    return _Modality(hidden(states, counts), counts, keys_within(counts))
 
 
-def _same_rows(first: Tensor, second: Tensor) -> None:
-    if first.shape[0] != second.shape[0]:
-        raise ValueError(f"second: expected {first.shape[0]} batch rows, as first has, got {second.shape[0]}")
+def _same_rows(first: _Modality, second: _Modality) -> None:
+    rows, given = first.states.shape[0], second.states.shape[0]
+    if rows != given:
+        raise ValueError(f"second: expected {rows} batch rows, as first has, got {given}")
 
 
-def _sum_up(ask: Tensor, keys: Tensor, values: Tensor, mask: Mask | None) -> Attended:
-    """Σ softmax(askᵀ keys) values."""
-    q = ask.to(keys.dtype).expand(keys.shape[0], 1, 1, -1)
-    return attend_with_weights(q, keys[:, None], values[:, None], score=Dot(1.0), mask=mask)
-
-
-def _asked(by: AdditiveAttention, query: Tensor, states: Tensor, mask: Mask | None) -> Attended:
-    """Additive attention of one query a batch row over states."""
-    keys = states[:, None]
-    return attend_with_weights(query[:, None, None], keys, keys, score=by.score(), mask=mask)
+def _sum_up(query: Tensor, keys: Tensor, of: _Modality, score: Score) -> Attended:
+    """One query (B, features) a batch row sums up a modality by its keys (B, time, features)."""
+    return attend_with_weights(query[:, None, None], keys[:, None], of.states[:, None], score=score, mask=of.mask)

@@ -8,6 +8,8 @@ context = layer(query, store)                            # (B, steps, features)
 
 __all__ = ["MemoryAttention"]
 
+from typing import Any
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -164,16 +166,21 @@ class MemoryAttention(nn.Module):
 
     def _glance(self, query: Tensor, store: Store | Index) -> Tensor:
         """The context alone."""
-        if self.top_k is None:
-            mask = padding(store.lengths)
-            return attend(query[:, None], store.keys[:, None], store.values[:, None], score=self.score, mask=mask)[:, 0]
-        return self._look(query, store).context
+        if self.top_k is not None:
+            return self._look(query, store).context
+        arguments, parts = self._at_all(query, store)
+        return attend(*arguments, **parts)[:, 0]
+
+    def _at_all(self, query: Tensor, store: Store | Index) -> tuple[tuple[Tensor, Tensor, Tensor], dict[str, Any]]:
+        """The arguments of `attend` for reading every slot."""
+        q, k, v = (x[:, None] for x in (query, store.keys, store.values))
+        return (q, k, v), {"score": self.score, "mask": padding(store.lengths)}
 
     def _look(self, query: Tensor, store: Store | Index) -> Read:
         batch, steps, _ = query.shape
         if self.top_k is None:
-            q, k, v = (x[:, None] for x in (query, store.keys, store.values))
-            found = attend_with_weights(q, k, v, score=self.score, mask=padding(store.lengths))
+            arguments, parts = self._at_all(query, store)
+            found = attend_with_weights(*arguments, **parts)
             return Read(query, found.context[:, 0], found.weights[:, 0], found.scores[:, 0], None)
         slots, known = self._best(query, store)
         k, v = (_at(x, slots).flatten(0, 1)[:, None] for x in (store.keys, store.values))
