@@ -30,6 +30,8 @@ from regard.machine import team
 
 FEW = 2**18
 """Hidden features over all pairs below which the plain computation takes less than a millisecond, and no import."""
+FEW_TO_TRAIN = 2**16
+"""The same where gradients are wanted, of which plain autograd takes many passes, and no call comes alone."""
 
 _SOFTMAX = Softmax()
 
@@ -58,7 +60,7 @@ class Additive(Kernel):
 
     def doubts(self, problem: Problem) -> list[str]:
         """See `Kernel.doubts`."""
-        few = problem.pairs * problem.D < FEW
+        few = problem.pairs * problem.D < (FEW_TO_TRAIN if problem.grad else FEW)
         return ["so few pairs take the plain computation less than a millisecond"] if few else []
 
     def flops(self, problem: Problem) -> int:
