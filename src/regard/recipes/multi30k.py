@@ -3,7 +3,7 @@
     python -m regard.recipes.multi30k --data-dir DATA --out FOLDER [--target de] [--seeds 1 2 3] [--control] [--raw]
 
 DATA/multi30k holds `{train,val,test_2016_flickr}.lc.norm.tok.{en,fr,de}.gz` (Moses: lowercased, normalised, tokenised).
-Claims checked, on test 2016 with beam 5, means over seeds 1 to 3: BLEU 59.0 or more into French and 39.0 or more into
+Claims checked, on test 2016 with beam 12, means over seeds 1 to 3: BLEU 59.0 or more into French and 39.0 or more into
 German (published for a single GRU: 59.02 and 39.00, LIUM-CVC 2017), and without attention at most 0.8 × of that. The
 control differs in nothing but attention. Everything was chosen on the validation set, the length penalty by the recipe
 itself; the test set is scored once per seed. `--raw` learns from the raw files instead, and is judged on detokenised,
@@ -29,8 +29,8 @@ from regard.evaluation.scores import bleu, chrf
 from regard.folder import CONFIG, read_config
 from regard.translator import Translator, load
 
-BEAM = 5
-PENALTIES = (0.2, 0.4, 0.6, 0.8, 1.0)  # of which validation chooses
+BEAM = 12  # on validation .1 to .4 BLEU better than 5
+PENALTIES = (0.6, 0.8, 1.0, 1.2, 1.4)  # of which validation chooses
 LENGTHS = (10, 15, 20, 40)
 
 
