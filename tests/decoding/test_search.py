@@ -159,16 +159,3 @@ def test_what_cannot_be_searched_is_said():
         beam_search(model(attention="none"), pad(SOURCE), LENGTHS, Decoding(coverage_penalty=0.2))
     with pytest.raises(ValueError, match="max_length: 2 leaves no room after a prefix of 2 subwords"):
         beam_search(model(), pad(SOURCE[:1]), LENGTHS[:1], Decoding(max_length=2), prefixes=[[4, 5]])
-
-
-def test_outputs_are_the_same_however_many_sentences_are_looked_at_together(monkeypatch):
-    net, found = model(words=40).float(), []
-    for rows in (1, 7, 1_000):
-        monkeypatch.setattr(beam_module, "ROWS", rows)
-        with torch.autocast("cpu", torch.bfloat16):
-            decoding = Decoding(beam=3, no_repeat=2)
-            found.append(beam_search(net, pad(SOURCE), LENGTHS, decoding, prefixes=[[9], [], [12, 9], [], []]))
-    for other in found[:2]:
-        for those, these in zip(other, found[2], strict=True):
-            assert [h.tokens for h in those] == [h.tokens for h in these]
-            assert [h.log_prob for h in those] == pytest.approx([h.log_prob for h in these], rel=1e-2)

@@ -22,9 +22,6 @@ from regard.decoding.options import Decoding
 from regard.decoding.penalties import attention_of, best_to_come, coverage, score
 from regard.decoding.protocol import Hypothesis, Prefixes, StepModel, limits
 from regard.errors import UserError
-from regard.models.step import Next
-
-ROWS = 128  # hypotheses a thread, whose logits are looked at before the next are made: 2.5 MB of 10,000 in bfloat16
 
 
 class _End(NamedTuple):
@@ -155,7 +152,10 @@ def beam_search(
         if decoding.coverage_penalty:
             weights = attention_of(answer.weights)
             live.read = weights if live.read is None else live.read + weights
-        totals, parents, words = _continuations(answer, live, constraints, step, 2 * decoding.beam)
+        logits = answer.logits
+        normalisers = normaliser(logits)
+        constraints.restrict(logits, live.rows, live.said, step)
+        totals, parents, words = best_continuations(live.scores, logits, normalisers, 2 * decoding.beam)
         _collect(ends, live, totals, parents, words, step, decoding)
         totals, parents, words = _alive(totals, parents, words, decoding.beam)
         history.add(live.rows, words, parents)
@@ -182,23 +182,6 @@ def _begin(model: StepModel, source: Tensor, lengths: Tensor, decoding: Decoding
         source=encoded,
         said=said,
     )
-
-
-def _continuations(
-    answer: Next, live: _Live, constraints: Constraints, step: int, count: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The best `count` of each sentence; on a CPU in bfloat16, whose products are quick, some sentences at a time."""
-    batch, hypotheses = live.last.shape
-    few = answer.readout.device.type == "cpu" and answer.readout.dtype == torch.bfloat16
-    size = max(1, ROWS * torch.get_num_threads() // hypotheses) if few else batch
-    found = []
-    for some in (slice(first, first + size) for first in range(0, batch, size)):
-        logits = answer.output(answer.readout[some])
-        normalisers = normaliser(logits)
-        constraints.restrict(logits, live.rows[some], None if live.said is None else live.said[some], step)
-        found.append(best_continuations(live.scores[some], logits, normalisers, count))
-    totals, parents, words = (torch.cat(parts) for parts in zip(*found, strict=True))
-    return totals, parents, words
 
 
 def _collect(

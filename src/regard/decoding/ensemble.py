@@ -71,4 +71,4 @@ class Ensemble(nn.Module):
         log_probs = torch.stack([answer.log_probs for answer in answers]).logsumexp(0) - math.log(len(answers))
         looks = [answer.weights for answer in answers if answer.weights is not None]
         alpha = torch.stack(looks).mean(0) if looks else None
-        return Next(log_probs, torch.clone, _States(tuple(answer.state for answer in answers)), alpha)
+        return Next(log_probs, _States(tuple(answer.state for answer in answers)), alpha)

@@ -47,7 +47,7 @@ class StepModel(Protocol):
         ...
 
     def step(self, tokens: Int[Tensor, "batch beam"], state: Any, source: Any, *, weights: bool) -> Next:
-        """One word further: `tokens` are the last words so far."""
+        """One word further: `tokens` are the last words so far. The logits may be written over."""
         ...
 
 

@@ -90,7 +90,7 @@ class Seq2Seq(nn.Module):
         """One word further; a model without attention gives no weights."""
         embedded = self.embed(tokens, "target", "shared")
         state, readout, alpha = self.decoder.step(embedded, state, source.memory, weights=weights)
-        return Next(readout, self.logits, state, alpha)
+        return Next(self.logits(readout), state, alpha)
 
     def _table(self, *roles: str) -> nn.Embedding:
         return next(self.tables[role] for role in roles if role in self.tables)  # type: ignore[return-value]
