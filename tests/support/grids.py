@@ -25,7 +25,7 @@ def lengths_of(batch: int, time: int) -> Tensor:
 
 def within(states: Tensor, lengths: Tensor) -> Tensor:
     """(batch, time): which positions count."""
-    return torch.arange(states.shape[1], device=states.device) < lengths[:, None]
+    return torch.arange(states.shape[1], device=states.device) < lengths.to(states.device)[:, None]
 
 
 def softmax_within(e: Tensor, seen: Tensor) -> Tensor:

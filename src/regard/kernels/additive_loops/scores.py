@@ -175,14 +175,19 @@ def _sum_of_v(table: Address, W: int, forms: Address, into: Address) -> float:
 
 @part()
 def _far(y: Address, keys: int, x: Address, W: int, table: Address, sums: Address, some: int, count: int) -> None:
-    """Adds to the sums of `count` rows and `some` keys a block's Σ v r, in the far form."""
-    c_1, c_2, c_3, c_4 = _strips(table, 0, LANES)
+    """Adds to the sums of `count` rows and `some` keys a block's Σ v r, in the far form.
+
+    Here and below each load stands by itself: handed over in a tuple, its product is rounded before it is added, and
+    the error grows by a sixth.
+    """
+    c_1, c_2, c_3, c_4 = load(table, 0), load(table, LANES), load(table, 2 * LANES), load(table, 3 * LANES)
     w_1, w_2 = load(table, W), load(table, W + 2 * LANES)
     for s in range(0, some * LANES, LANES):
-        y_1, y_2, y_3, y_4 = _strips(y, s, keys * LANES)
+        y_1, y_2 = load(y, s), load(y, keys * LANES + s)
+        y_3, y_4 = load(y, 2 * keys * LANES + s), load(y, 3 * keys * LANES + s)
         for r in range(count):
-            x_1, x_2, x_3, x_4 = _strips(x, r * W, LANES)
-            d_1, d_2, d_3, d_4 = y_1 * x_1 + c_1, y_2 * x_2 + c_2, y_3 * x_3 + c_3, y_4 * x_4 + c_4
+            d_1, d_2 = y_1 * load(x, r * W) + c_1, y_2 * load(x, r * W + LANES) + c_2
+            d_3, d_4 = y_3 * load(x, r * W + 2 * LANES) + c_3, y_4 * load(x, r * W + 3 * LANES) + c_4
             d_12, d_34 = d_1 * d_2, d_3 * d_4
             v = (w_1 * d_1 + d_2) * d_34 + (w_2 * d_3 + d_4) * d_12
             at = r * CHUNK * LANES + s
@@ -194,25 +199,20 @@ def _near(
     y: Address, keys: int, x: Address, z: Address, W: int, v: Address, sums: Address, some: int, count: int
 ) -> None:
     """The same with Σ v tanh, in the near form."""
-    v_1, v_2, v_3, v_4 = _strips(v, 0, LANES)
+    v_1, v_2, v_3, v_4 = load(v, 0), load(v, LANES), load(v, 2 * LANES), load(v, 3 * LANES)
     one = same(ONE)
     for s in range(0, some * LANES, LANES):
-        y_1, y_2, y_3, y_4 = _strips(y, s, keys * LANES)
+        y_1, y_2 = load(y, s), load(y, keys * LANES + s)
+        y_3, y_4 = load(y, 2 * keys * LANES + s), load(y, 3 * keys * LANES + s)
         for r in range(count):
-            x_1, x_2, x_3, x_4 = _strips(x, r * W, LANES)
-            d_1, d_2, d_3, d_4 = y_1 * x_1 + one, y_2 * x_2 + one, y_3 * x_3 + one, y_4 * x_4 + one
-            x_1, x_2, x_3, x_4 = _strips(z, r * W, LANES)
-            z_1, z_2, z_3, z_4 = v_1 * y_1 + x_1, v_2 * y_2 + x_2, v_3 * y_3 + x_3, v_4 * y_4 + x_4
+            d_1, d_2 = y_1 * load(x, r * W) + one, y_2 * load(x, r * W + LANES) + one
+            d_3, d_4 = y_3 * load(x, r * W + 2 * LANES) + one, y_4 * load(x, r * W + 3 * LANES) + one
+            z_1, z_2 = v_1 * y_1 + load(z, r * W), v_2 * y_2 + load(z, r * W + LANES)
+            z_3, z_4 = v_3 * y_3 + load(z, r * W + 2 * LANES), v_4 * y_4 + load(z, r * W + 3 * LANES)
             d_12, d_34 = d_1 * d_2, d_3 * d_4
             t = (z_1 * d_2 + z_2 * d_1) * d_34 + (z_3 * d_4 + z_4 * d_3) * d_12
             at = r * CHUNK * LANES + s
             store(sums, at, t * reciprocal(d_12 * d_34) + load(sums, at))
-
-
-@part()
-def _strips(x: Address, at: int, apart: int) -> tuple:
-    """Of a block's four strips the numbers there, each so far behind the one before."""
-    return load(x, at), load(x, at + apart), load(x, at + 2 * apart), load(x, at + 3 * apart)
 
 
 @part()
