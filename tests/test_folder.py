@@ -23,13 +23,19 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 def test_config_and_weights_come_back(tmp_path):
-    folder.write_config(tmp_path, {"model": {"cell": "gru"}})
-    assert folder.read_config(tmp_path)["model"] == {"cell": "gru"}
+    folder.write_config(tmp_path, {"train": {"steps": 2}})
+    assert folder.read_config(tmp_path)["train"] == {"steps": 2}
     weight = torch.randn(3, 4)
     folder.write_weights(tmp_path, {"a": weight, "view": weight.T})
     back = folder.read_weights(tmp_path)
     assert torch.equal(back["a"], weight)
     assert torch.equal(back["view"], weight.T)
+
+
+@pytest.mark.parametrize(("said", "meant"), [({}, False), ({"scale_embeddings": True}, True)])
+def test_a_folder_older_than_a_setting_means_what_it_meant(tmp_path, said, meant):
+    folder.write_config(tmp_path, {"model": said})
+    assert folder.read_config(tmp_path)["model"] == {"scale_embeddings": meant}
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ CONFIG, TOKENIZER, WEIGHTS, METRICS, TRAINING = (
     "training",
 )
 
+UNSAID = {"model": {"scale_embeddings": False}}  # what folders meant that were written before a setting was there
 PARTIAL = ".partial"
 SEEDS = "seeds.json"
 ORIGIN = Path(TRAINING) / "data.json"
@@ -88,6 +89,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     version = config.get("format")
     if not isinstance(version, int) or version > FORMAT:
         raise UserError(f"{folder}: format {version!r}, this regard reads up to {FORMAT}; update regard")
+    for section, settings in UNSAID.items():
+        if isinstance(config.get(section), dict):
+            config[section] = settings | config[section]
     return config
 
 

@@ -23,6 +23,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -35,15 +36,15 @@ from regard.evaluation.lengths import by_length
 from regard.evaluation.link_rules import choose_rule
 from regard.evaluation.scores import bleu, chrf
 from regard.evaluation.significance import compare_scores
-from regard.folder import CONFIG, METRICS, read_config
+from regard.folder import METRICS, read_config
 from regard.recipes.alignment import Sentence, attended, links, read_debates
 from regard.recipes.builtin import as_pairs, builtin_pairs, written
+from regard.recipes.once import judge_once, train_once
 from regard.translator import Translator, load
 
 SYSTEMS = ("additive", "none", "dot", "general", "local-m", "local-p")  # the first is what the others are held against
 BEAM = 5
 SEED = 1
-JUDGED = "judged.json"
 
 
 @dataclass(frozen=True)
@@ -109,21 +110,8 @@ def settings(task: Task, attention: str) -> Settings:
     )
 
 
-def train(task: Task, attention: str, data_dir: Path, folder: Path) -> None:
-    """Train one system, unless it is there; go on with it if it was stopped."""
-    from regard.training import fit
-
-    begun = (folder / CONFIG).exists()
-    if begun and read_config(folder)["best_valid"]:
-        return
-    pairs = (task.read(split, data_dir) for split in ("train", "valid"))
-    fit(settings(task, attention), folder, *pairs, resume=begun, label=f"{folder.parent.name}, {attention}")
-
-
 def judge(task: Task, attention: str, data_dir: Path, folder: Path) -> dict[str, Any]:
-    """Scores, alignments and speeds of one system; from the folder if they are there."""
-    if (folder / JUDGED).exists():
-        return dict(json.loads((folder / JUDGED).read_text(encoding="utf-8")))
+    """Scores, alignments and speeds of one system."""
     translator, test = load(folder), task.read("test", data_dir)
     began = time.monotonic()
     texts = [found.text for found in translator.translate(test.source, beam=BEAM, attention=False, progress=True)]
@@ -131,7 +119,7 @@ def judge(task: Task, attention: str, data_dir: Path, folder: Path) -> dict[str,
     words = [len(sentence.split()) for sentence in test.source]
     bins = by_length(words, texts, test.target, task.lengths, tokenize=task.tokenize)
     scores = [bleu(texts, test.target, tokenize=task.tokenize), chrf(texts, test.target)]
-    result: dict[str, Any] = {
+    return {
         "valid": read_config(folder)["best_valid"],
         "test": {score.name: [score.value, score.signature] for score in scores},
         "test_bleu_by_length": {part.label: part.bleu.value if part.bleu else None for part in bins},
@@ -140,8 +128,6 @@ def judge(task: Task, attention: str, data_dir: Path, folder: Path) -> dict[str,
         "translated_sentences_per_second": round(len(texts) / seconds, 1),
         "translations": texts,
     }
-    (folder / JUDGED).write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return result
 
 
 def _alignments(task: Task, translator: Translator, data_dir: Path) -> float | None:
@@ -202,8 +188,10 @@ def main() -> None:
         task, judged = TASKS[name], {}
         for system in given.systems:
             folder = given.out / name / system
-            train(task, system, given.data_dir, folder)
-            judged[system] = judge(task, system, given.data_dir, folder)
+            train_once(
+                settings(task, system), folder, partial(task.read, data_dir=given.data_dir), name, f"{name}, {system}"
+            )
+            judged[system] = judge_once(folder, {"beam": BEAM}, partial(judge, task, system, given.data_dir, folder))
         against = judged.get(SYSTEMS[0])
         for system, result in judged.items():
             if against and system != SYSTEMS[0]:

@@ -16,6 +16,7 @@ import datetime
 import json
 import platform
 import statistics
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,13 @@ from regard.data.sets import read_set
 from regard.decoding.options import Decoding
 from regard.evaluation.lengths import by_length
 from regard.evaluation.scores import bleu, chrf
-from regard.folder import CONFIG, read_config
+from regard.folder import read_config
+from regard.recipes.once import judge_once, train_once
 from regard.translator import Translator, load
 
-BEAM = 12  # on validation .1 to .4 BLEU better than 5
+BEAM = 12
 PENALTIES = (0.8, 1.0, 1.2)  # of which validation chooses
 LENGTHS = (10, 15, 20, 40)
-JUDGED = "judged.json"  # in a model's folder: its scores, so that the test set is scored once
 
 
 def settings(attention: str, seed: int) -> Settings:
@@ -62,20 +63,8 @@ def settings(attention: str, seed: int) -> Settings:
     )
 
 
-def train(attention: str, seed: int, pairs: tuple[Pairs, Pairs], folder: Path) -> None:
-    """Train one model into its folder, unless it is there; go on with it if it was stopped."""
-    from regard.training import fit
-
-    begun = (folder / CONFIG).exists()
-    if begun and read_config(folder)["best_valid"]:
-        return
-    fit(settings(attention, seed), folder, *pairs, resume=begun, origin={"set": "multi30k"}, label=folder.name)
-
-
 def judge(folder: Path, valid: Pairs, test: Pairs, tokenize: str) -> dict[str, Any]:
     """The length penalty that validation prefers, and with it the test set's scores, also by source length."""
-    if (folder / JUDGED).exists():
-        return json.loads((folder / JUDGED).read_text(encoding="utf-8"))
     translator = load(folder)
     chosen = {penalty: _bleu(translator, valid, penalty, tokenize) for penalty in PENALTIES}
     penalty = max(chosen, key=chosen.__getitem__)
@@ -83,16 +72,13 @@ def judge(folder: Path, valid: Pairs, test: Pairs, tokenize: str) -> dict[str, A
     words = [len(sentence.split()) for sentence in test.source]
     bins = by_length(words, texts, test.target, LENGTHS, tokenize=tokenize)
     scores = [bleu(texts, test.target, tokenize=tokenize), chrf(texts, test.target)]
-    judged = {
+    return {
         "greedy_valid": read_config(folder)["best_valid"],
-        "beam": BEAM,
         "valid_bleu_by_length_penalty": chosen,
         "length_penalty": penalty,
         "test": {score.name: [score.value, score.signature] for score in scores},
         "test_bleu_by_length": {part.label: part.bleu.value if part.bleu else None for part in bins},
     }
-    (folder / JUDGED).write_text(json.dumps(judged, indent=2) + "\n", encoding="utf-8")
-    return judged
 
 
 def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
@@ -124,15 +110,20 @@ def main() -> None:
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     name, tokenize = ("multi30k", "13a") if given.raw else ("multi30k-tok", "none")
-    train_pairs, valid, test = (
-        read_set(name, split, f"en-{given.target}", given.data_dir) for split in ("train", "valid", "test")
-    )
+
+    def data(split: Any) -> Pairs:
+        return read_set(name, split, f"en-{given.target}", given.data_dir)
+
+    how = {"beam": BEAM, "penalties": list(PENALTIES), "tokenize": tokenize}
     results: dict[str, Any] = {"set": name, "target": given.target}
     for attention in ("additive", "none") if given.control else ("additive",):
         folders = {seed: given.out / f"{attention}-seed-{seed}" for seed in given.seeds}
         for seed, folder in folders.items():
-            train(attention, seed, (train_pairs, valid), folder)
-        judged = {seed: judge(folder, valid, test, tokenize) for seed, folder in folders.items()}
+            train_once(settings(attention, seed), folder, data, name, folder.name)
+        judged = {
+            seed: judge_once(folder, how, partial(judge, folder, data("valid"), data("test"), tokenize))
+            for seed, folder in folders.items()
+        }
         results[attention] = {"test_bleu": summary(list(judged.values())), "seeds": judged}
     results |= {
         "date": datetime.date.today().isoformat(),

@@ -13,6 +13,7 @@ import argparse
 import datetime
 import json
 import platform
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,9 @@ from regard.data.corpus import example
 from regard.data.pairs import Pairs, read_pairs
 from regard.errors import UserError
 from regard.evaluation.scores import Score, bleu, chrf
-from regard.folder import CONFIG, TOKENIZER, read_config, read_weights, write, write_config, write_weights
+from regard.folder import TOKENIZER, read_config, read_weights, write, write_config, write_weights
 from regard.recipes.builtin import as_pairs, builtin_pairs, written
+from regard.recipes.once import train_once
 from regard.shipped import DEFAULT
 from regard.translator import Translator, load
 
@@ -40,30 +42,16 @@ SETTINGS = {
 }
 
 
-def data(data_dir: Path) -> tuple[Pairs, Pairs]:
-    """What it is trained on, and what it is chosen by."""
-    train = read(data_dir, "train")
+def data(split: str, data_dir: Path) -> Pairs:
+    """One split of Tatoeba; what it is trained on has the supplement too."""
+    pairs = read_pairs(data_dir / "tatoeba_en_fr" / f"{split}.tsv.gz")
+    if split != "train":
+        return pairs
     extra = as_pairs([pair for count, words in SUPPLEMENT for pair in written("train", count, SEED, words)])
-    train = Pairs([*train.source, *extra.source], [*train.target, *extra.target])
-    if any("deep learning" in sentence.lower() for sentence in train.source):
+    pairs = Pairs([*pairs.source, *extra.source], [*pairs.target, *extra.target])
+    if any("deep learning" in sentence.lower() for sentence in pairs.source):
         raise UserError("the training data holds 'deep learning', which is kept for the example")
-    return train, read(data_dir, "valid")
-
-
-def read(data_dir: Path, split: str) -> Pairs:
-    """One split of Tatoeba."""
-    return read_pairs(data_dir / "tatoeba_en_fr" / f"{split}.tsv.gz")
-
-
-def train(data_dir: Path, folder: Path) -> None:
-    """Train, unless that is done; go on if it was stopped."""
-    from regard.training import fit
-
-    begun = (folder / CONFIG).exists()
-    if begun and read_config(folder)["best_valid"]:
-        return
-    settings, origin = Settings.from_mapping(SETTINGS), {"tatoeba_en_fr": "and the built-in corpus"}
-    fit(settings, folder, *data(data_dir), resume=begun, origin=origin, label=DEFAULT)
+    return pairs
 
 
 def ship(folder: Path, target: Path) -> None:
@@ -156,13 +144,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="where training/ and en-fr/ go")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    train(given.data_dir, given.out / "trained")
+    settings, about = Settings.from_mapping(SETTINGS), "tatoeba and the built-in corpus"
+    train_once(settings, given.out / "trained", partial(data, data_dir=given.data_dir), about, DEFAULT)
     target = given.out / DEFAULT
     ship(given.out / "trained", target)
     translator = load(target)
     results = {
         "parameters": sum(parameter.numel() for parameter in translator.model.parameters()),
-        "scores": judge(translator, read(given.data_dir, "test"), builtin_pairs("test", seed=SEED)),
+        "scores": judge(translator, data("test", given.data_dir), builtin_pairs("test", seed=SEED)),
         "example": _translate(translator, [example().source])[0],
         "date": datetime.date.today().isoformat(),
         "versions": {name: version(name) for name in ("regard", "torch", "lightning", "tokenizers", "sacrebleu")},

@@ -1,0 +1,41 @@
+"""What a recipe does once for each of its models: train it in its folder, and score it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from regard.config import Settings
+from regard.data.pairs import Pairs
+from regard.errors import UserError
+from regard.folder import CONFIG, read_config, write
+
+JUDGED = "judged.json"  # in a model's folder: how it was judged, and what came of it
+
+
+def train_once(settings: Settings, folder: Path, data: Callable[[str], Pairs], about: str, label: str) -> None:
+    """Train into `folder` on `data("train")`, validating on `data("valid")`; unless it is done already."""
+    from regard.training import fit
+
+    begun = (folder / CONFIG).exists()
+    if begun and read_config(folder)["best_valid"]:
+        return
+    fit(settings, folder, data("train"), data("valid"), resume=begun, origin={"set": about}, label=label)
+
+
+def judge_once(folder: Path, how: Mapping[str, Any], judge: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What `judge` returns, kept in the model's folder so that a test set is scored once.
+
+    how: what was decided beforehand, such as the beam. UserError if the model was judged in another way already.
+    """
+    path = folder / JUDGED
+    if path.exists():
+        before: dict[str, Any] = json.loads(path.read_bytes())
+        if before.get("how") != how:
+            raise UserError(f"{path}: judged with {before.get('how')}, now {dict(how)}: delete it to judge anew")
+        return before
+    judged = {"how": dict(how), **judge()}
+    write(path, (json.dumps(judged, indent=1, ensure_ascii=False) + "\n").encode())
+    return judged

@@ -1,0 +1,41 @@
+"""A model is trained once and scored once, whatever stopped the recipe in between."""
+
+import pytest
+
+from regard.config import Settings
+from regard.data.pairs import Pairs
+from regard.errors import UserError
+from regard.recipes.once import JUDGED, judge_once, train_once
+
+SIZES = {"embedding": 8, "encoder_hidden": 8, "decoder_hidden": 8}
+SETTINGS = Settings.from_mapping({"model": SIZES, "train": {"steps": 2, "vocabulary": 40}})
+PAIRS = Pairs(["a small cat", "the small dog", "a dog"], ["un petit chat", "le petit chien", "un chien"])
+
+
+def test_a_model_is_trained_once(tmp_path):
+    asked = []
+
+    def data(split):
+        asked.append(split)
+        return PAIRS
+
+    for _ in range(2):
+        train_once(SETTINGS, tmp_path / "model", data, "three pairs", "model")
+    assert asked == ["train", "valid"]
+
+
+def test_a_model_is_scored_once_in_one_way(tmp_path):
+    scores = iter([{"BLEU": 30.0}])
+    for _ in range(2):
+        assert judge_once(tmp_path, {"beam": 5}, lambda: next(scores))["BLEU"] == 30
+    with pytest.raises(UserError, match=f"{JUDGED}: judged with .*5.*now .*12"):
+        judge_once(tmp_path, {"beam": 12}, lambda: next(scores))
+
+
+def test_a_judging_that_breaks_leaves_nothing(tmp_path):
+    def broken():
+        raise RuntimeError("no memory")
+
+    with pytest.raises(RuntimeError):
+        judge_once(tmp_path, {}, broken)
+    assert not list(tmp_path.iterdir())
