@@ -59,6 +59,10 @@ class Task:
     debates: bool = False  # whether the alignments of DATA/word_alignment are asked of it
     lowercase: bool = False
 
+    def data(self, data_dir: Path) -> Callable[[str], Pairs]:
+        """What reads a split."""
+        return lambda split: self.read(split, data_dir)
+
 
 def _public(name: str, languages: str) -> Callable[[str, Path], Pairs]:
     return lambda split, data_dir: read_set(name, split, languages, data_dir)  # type: ignore[arg-type]
@@ -188,9 +192,7 @@ def main() -> None:
         task, judged = TASKS[name], {}
         for system in given.systems:
             folder = given.out / name / system
-            train_once(
-                settings(task, system), folder, partial(task.read, data_dir=given.data_dir), name, f"{name}, {system}"
-            )
+            train_once(settings(task, system), folder, task.data(given.data_dir), name, f"{name}, {system}")
             judged[system] = judge_once(folder, {"beam": BEAM}, partial(judge, task, system, given.data_dir, folder))
         against = judged.get(SYSTEMS[0])
         for system, result in judged.items():
