@@ -88,7 +88,7 @@ CAPTIONS: dict[str, Any] = {
 TASKS = {
     "built-in": Task(
         _builtin,
-        {"embedding": 128, "encoder_hidden": 128, "decoder_hidden": 128, "dropout": 0.1},
+        {"embedding": 128, "encoder_hidden": 128, "decoder_hidden": 256, "dropout": 0.1},
         {"vocabulary": 3_000, "epochs": 6, "learning_rate": 3e-3, "warmup": 100, "precision": "float32"},
         (10, 20, 30, 60),
     ),
