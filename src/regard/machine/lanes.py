@@ -68,16 +68,33 @@ def _is_half(kind: Any) -> bool:
     return kind != types.int64 and kind.dtype != types.float32
 
 
+def _read(context: Any, builder: Any, kind: Any, source: Any, index: Any) -> Any:
+    pointer = _pointer(context, builder, kind, source, index)
+    if not _is_half(kind):
+        return builder.load(pointer, align=4)
+    bits = builder.zext(builder.load(builder.bitcast(pointer, _HALVES.as_pointer()), align=2), _INTS)
+    return builder.bitcast(builder.shl(bits, _filled(_INT, _INTS, 16)), _VECTOR)
+
+
+def _write(context: Any, builder: Any, kind: Any, source: Any, index: Any, x: Any) -> None:
+    pointer = _pointer(context, builder, kind, source, index)
+    if not _is_half(kind):
+        builder.store(x, pointer, align=4)
+        return
+    bits = builder.bitcast(x, _INTS)
+    odd = builder.and_(builder.lshr(bits, _filled(_INT, _INTS, 16)), _filled(_INT, _INTS, 1))
+    rounded = builder.add(bits, builder.add(odd, _filled(_INT, _INTS, 0x7FFF)))
+    rounded = builder.select(builder.fcmp_unordered("uno", x, x), _filled(_INT, _INTS, 0x7FC00000), rounded)
+    rounded = builder.trunc(builder.lshr(rounded, _filled(_INT, _INTS, 16)), _HALVES)
+    builder.store(rounded, builder.bitcast(pointer, _HALVES.as_pointer()), align=2)
+
+
 @_intrinsic
 def load(typing: Any, array: Any, index: Any) -> Any:
     """array[index : index + 16]."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[0], *arguments)
-        if not _is_half(signature.args[0]):
-            return builder.load(pointer, align=4)
-        bits = builder.zext(builder.load(builder.bitcast(pointer, _HALVES.as_pointer()), align=2), _INTS)
-        return builder.bitcast(builder.shl(bits, _filled(_INT, _INTS, 16)), _VECTOR)
+        return _read(context, builder, signature.args[0], *arguments)
 
     return _lanes(_source(array), types.intp), code
 
@@ -87,20 +104,44 @@ def store(typing: Any, array: Any, index: Any, x: Any) -> Any:
     """array[index : index + 16] = x, rounded to the nearest, and halfway to even."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, index, x = arguments
-        pointer = _pointer(context, builder, signature.args[0], array, index)
-        if not _is_half(signature.args[0]):
-            builder.store(x, pointer, align=4)
-            return context.get_dummy_value()
-        bits = builder.bitcast(x, _INTS)
-        odd = builder.and_(builder.lshr(bits, _filled(_INT, _INTS, 16)), _filled(_INT, _INTS, 1))
-        rounded = builder.add(bits, builder.add(odd, _filled(_INT, _INTS, 0x7FFF)))
-        rounded = builder.select(builder.fcmp_unordered("uno", x, x), _filled(_INT, _INTS, 0x7FC00000), rounded)
-        rounded = builder.trunc(builder.lshr(rounded, _filled(_INT, _INTS, 16)), _HALVES)
-        builder.store(rounded, builder.bitcast(pointer, _HALVES.as_pointer()), align=2)
+        _write(context, builder, signature.args[0], *arguments)
         return context.get_dummy_value()
 
     return types.void(_source(array), types.intp, _lanes), code
+
+
+@_intrinsic
+def turn(typing: Any, source: Any, i: Any, row: Any, target: Any, j: Any, line: Any, factor: Any) -> Any:
+    """target[j + b * line + a] = factor * source[i + a * row + b] for a and b from 0 to 15: a square, turned."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source, i, row, target, j, line, factor = arguments
+        read, written = signature.args[0], signature.args[3]
+        square = []
+        for _ in range(LANES):
+            square.append(builder.fmul(_read(context, builder, read, source, i), factor))
+            i = builder.add(i, row)
+        for x in _turned(builder, square):
+            _write(context, builder, written, target, j, x)
+            j = builder.add(j, line)
+        return context.get_dummy_value()
+
+    place = (types.intp, types.intp)
+    return types.void(_source(source), *place, _source(target), *place, _lanes), code
+
+
+def _turned(builder: Any, square: list[Any]) -> list[Any]:
+    """Sixteen vectors as a square, turned: halves change places, then quarters, to single numbers (Eklundh 1972)."""
+    lanes = range(LANES)
+    for part in (8, 4, 2, 1):
+        upper = [lane if not lane & part else LANES + lane - part for lane in lanes]
+        lower = [lane + part if not lane & part else LANES + lane for lane in lanes]
+        for a in (lane for lane in lanes if not lane & part):
+            pair = square[a], square[a + part]
+            square[a], square[a + part] = (
+                builder.shuffle_vector(*pair, ir.Constant(_INTS, order)) for order in (upper, lower)
+            )
+    return square
 
 
 @_intrinsic

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from regard.data.tokenizer import PAD
 from regard.machine.loops import tried
+from regard.training.turned import both_ways, turned_back
 
 ROWS = 64  # scored at a time: 64 × 10,000 float32 are 2.5 MB
 BLOCKS = 8  # of rows, each with its own sum of the bias' gradient
@@ -42,10 +43,8 @@ def word_loss(
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         return F.cross_entropy(logits, targets, ignore_index=PAD, reduction="sum", label_smoothing=label_smoothing)
     kind = features.device.type
-    if torch.is_autocast_enabled(kind):
-        half = torch.get_autocast_dtype(kind)
-        features, words, bias = features.to(half), words.to(half), bias.to(half)
-    return _WordLoss.apply(features, words, bias, targets, label_smoothing)
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else features.dtype
+    return _WordLoss.apply(features.to(dtype), words, bias, targets, label_smoothing)
 
 
 class _WordLoss(torch.autograd.Function):
@@ -53,16 +52,20 @@ class _WordLoss(torch.autograd.Function):
     def forward(ctx: Any, features: Tensor, words: Tensor, bias: Tensor, targets: Tensor, smoothing: float) -> Tensor:
         features = F.pad(features, (0, 0, 0, -len(features) % ROWS))  # products of odd sizes are copied first
         wanted = F.pad(targets, (0, -len(targets) % ROWS), value=PAD)
-        scores = features @ words.mT.contiguous()  # becomes its own gradient, rows by rows
+        ctx.dtype = words.dtype
+        words, words_turned = both_ways(words, features.dtype)
+        scores = features @ words_turned  # becomes its own gradient, rows by rows
         half = scores.dtype == torch.bfloat16 and scores.device.type == "cpu" and scores.numel() >= FEW
         total, d_bias = (_by_loops if half and _loops() else _by_rows)(scores, bias, wanted, smoothing)
-        d_words = (features.mT.contiguous() @ scores).mT.contiguous()
-        ctx.save_for_backward((scores @ words)[: len(targets)], d_words, d_bias.to(bias.dtype))
+        d_words_turned = features.mT.contiguous() @ scores
+        ctx.save_for_backward((scores @ words)[: len(targets)], d_words_turned, d_bias.to(bias.dtype))
         return total
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple:
-        return *(saved * grad.to(saved.dtype) for saved in ctx.saved_tensors), None, None
+        d_features, d_words_turned, d_bias = ctx.saved_tensors
+        d_words = turned_back(d_words_turned, grad, ctx.dtype)
+        return d_features * grad.to(d_features.dtype), d_words, d_bias * grad.to(d_bias.dtype), None, None
 
 
 def _by_rows(scores: Tensor, bias: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
