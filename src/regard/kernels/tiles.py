@@ -42,12 +42,7 @@ class Tiles:
     @classmethod
     def of(cls, call: Call) -> "Tiles":
         """Prepare a call, whose arguments have been checked."""
-        q, k, v, score = call.q, call.keys, call.v, call.score
-        if call.mask is not None and not is_harmless(q, k, v):
-            asking, seen = used(call.mask, (*q.shape[:3], k.shape[2]), q.device)
-            q = hide_queries(asking, q)
-            k, v = hide_keys(seen, k, v)
-        q, k = score.query(q), k if isinstance(call.k, Keys) else score.project(k)
+        q, k, v = compared(call)
         heads = q.shape[1]
         return cls(call, full(q), per_query_head(full(k), heads), per_query_head(full(v), heads))
 
@@ -130,7 +125,17 @@ class Tiles:
         return *self.size, self.q.device, part
 
 
-def used(mask: Mask, size: tuple[int, int, int, int], device: torch.device) -> tuple[Tensor, Tensor]:
+def compared(call: Call) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries and keys as the score compares them, and values: all harmless where no query may see them."""
+    q, k, v, score = call.q, call.keys, call.v, call.score
+    if call.mask is not None and not is_harmless(q, k, v):
+        asking, seen = _used(call.mask, (*q.shape[:3], k.shape[2]), q.device)
+        q = hide_queries(asking, q)
+        k, v = hide_keys(seen, k, v)
+    return score.query(q), k if isinstance(call.k, Keys) else score.project(k), v
+
+
+def _used(mask: Mask, size: tuple[int, int, int, int], device: torch.device) -> tuple[Tensor, Tensor]:
     """Which queries see any key (., ., Tq, 1), which keys any query sees (., ., 1, Tk); the mask is read in strips."""
     B, H, Tq, Tk = size
     if mask.per_key:

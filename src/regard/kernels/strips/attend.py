@@ -8,13 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from regard.equation.precision import full, no_autocast
-from regard.equation.prepare import Keys, hide_keys, hide_queries, is_harmless
 from regard.kernels.learned import in_full, learned
 from regard.kernels.problem import Call, Problem
 from regard.kernels.strips import passes
 from regard.kernels.strips.part import Work
 from regard.kernels.strips.strip import Strip
-from regard.kernels.tiles import used
+from regard.kernels.tiles import compared
 
 
 def attend(
@@ -46,15 +45,9 @@ def attend(
 
 def inputs(call: Call) -> tuple[Tensor, Tensor, Tensor]:
     """q, k, v as the score compares them, in one dtype and at least float32, harmless where no query may see them."""
-    q, k, v, score = call.q, call.keys, call.v, call.score
-    if call.mask is not None and not is_harmless(q, k, v):
-        asking, seen = used(call.mask, (*q.shape[:3], k.shape[2]), q.device)
-        q = hide_queries(asking, q)
-        k, v = hide_keys(seen, k, v)
-    q, k = score.query(q), k if isinstance(call.k, Keys) else score.project(k)
+    q, k, v = compared(call)
     dtype = torch.promote_types(torch.promote_types(full(q).dtype, k.dtype), v.dtype)
-    q, k, v = (x.to(dtype) for x in (q, k, v))
-    return q, k, v
+    return q.to(dtype), k.to(dtype), v.to(dtype)
 
 
 class _Attend(torch.autograd.Function):
