@@ -7,7 +7,8 @@ The model is one that `regard train --config benchmarks/joeynmt/regard.yaml` mad
 are the same equations, so its weights are handed to JoeyNMT (to `joey_decode.py`, run by the Python that has JoeyNMT
 2.3.0), and both translate the same subwords to the same output, up to what their searches differ in. JoeyNMT runs at
 each of the batch sizes given and its best counts; regard runs as its users run it. Importing and reading the model are
-timed on neither side. Both have the same threads and allocator settings. Run it with nothing else on the machine.
+timed on neither side; the import of numba's loops, of which JoeyNMT has none, is told beside it. Both have the same
+threads and allocator settings. Run it with nothing else on the machine.
 """
 
 from __future__ import annotations
@@ -91,22 +92,25 @@ def joey(python: Path, work: Path, batch: int, environment: dict[str, str]) -> t
 
 def regard(
     model: Path, source: Path, work: Path, environment: dict[str, str], precision: str
-) -> tuple[float, list[str]]:
-    """Ours, in a process of its own."""
+) -> tuple[float, float, list[str]]:
+    """Our seconds, those that importing the loops takes, and translations; in a process of its own."""
     script = (
         "import json, sys, time, torch\n"
         "from regard import load\n"
+        "start = time.perf_counter()\n"
         "import regard.decoding.candidates_loops, regard.kernels.additive_loops, regard.models.cells_loops\n"
+        "importing = time.perf_counter() - start\n"
         "translator = load(sys.argv[1]).to(getattr(torch, sys.argv[4]))\n"
         "lines = open(sys.argv[2], encoding='utf-8').read().splitlines()\n"
         "start = time.perf_counter()\n"
         "found = [t.text for t in translator.translate(lines, beam=5, attention=False)]\n"
         "seconds = time.perf_counter() - start\n"
-        "json.dump({'seconds': seconds, 'lines': found}, open(sys.argv[3], 'w', encoding='utf-8'))\n"
+        "with open(sys.argv[3], 'w', encoding='utf-8') as file:\n"
+        "    json.dump({'seconds': seconds, 'importing': importing, 'lines': found}, file)\n"
     )
     run([sys.executable, "-c", script, str(model), str(source), str(work / "ours.out"), precision], environment)
     found = json.loads((work / "ours.out").read_text(encoding="utf-8"))
-    return found["seconds"], found["lines"]
+    return found["seconds"], found["importing"], found["lines"]
 
 
 def run(command: list[str], environment: dict[str, str]) -> None:
@@ -141,13 +145,15 @@ def main() -> None:
     best = min(tried, key=tried.__getitem__)
     print("JoeyNMT:", ", ".join(f"batch {batch} {seconds:.1f} s" for batch, seconds in tried.items()), flush=True)
 
-    ratios, seconds, texts = [], [], {}
+    seconds, imports, texts = [], [], {}
     for number in range(given.rounds):
         theirs, texts["joeynmt"] = joey(given.joey_python, work, best, environment)
-        ours, texts["regard"] = regard(given.model, given.source, work, environment, given.precision)
-        ratios.append(theirs / ours)
+        ours, importing, texts["regard"] = regard(given.model, given.source, work, environment, given.precision)
         seconds.append((theirs, ours))
+        imports.append(importing)
         print(f"round {number + 1}: JoeyNMT {theirs:.1f} s, regard {ours:.1f} s, ratio {theirs / ours:.2f}", flush=True)
+    ratios = [theirs / ours for theirs, ours in seconds]
+    with_imports = [theirs / (ours + more) for (theirs, ours), more in zip(seconds, imports, strict=True)]
     same = sum(a == b for a, b in zip(texts["joeynmt"], texts["regard"], strict=True))
     result = {
         "sentences": len(source),
@@ -157,6 +163,8 @@ def main() -> None:
         "ratio": statistics.median(ratios),
         "ratio_low": min(ratios),
         "ratio_high": max(ratios),
+        "regard_import_seconds": imports,
+        "ratio_with_imports": statistics.median(with_imports),
         "same_translations": same,
         "bleu": {side: bleu(found, target, tokenize="none").value for side, found in texts.items()},
         "threads": given.threads,
