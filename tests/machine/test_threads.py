@@ -10,7 +10,7 @@ pytest.importorskip("numba")
 
 FIRST_LOOPS = {
     "the loss": "from regard.training.loss import _loops; assert _loops()",
-    "statistics": "from regard.observe.fused import _missing; assert _missing() is None",
+    "statistics": "from regard.observe.fused.limits import missing; assert missing() is None",
 }
 SCRIPT = """
 import sys, torch

@@ -22,6 +22,7 @@ from regard.equation.normalisers import Entmax, Softmax, TopK
 from regard.equation.patterns import bigbird, strided
 from regard.equation.scores import Additive, Cosine, Dot, General, Score
 from regard.observe import fused, plain
+from regard.observe.fused import limits, sweep, visible
 from regard.observe.record import Map, Observe, Observed
 from regard.observe.statistics import observe, statistics
 
@@ -344,9 +345,9 @@ def test_the_plain_way_gives_what_the_definitions_say(case: Case, dtype: torch.d
 
 @pytest.fixture
 def _always_fused(monkeypatch: pytest.MonkeyPatch) -> None:
-    if missing := fused._missing():
+    if missing := limits.missing():
         pytest.skip(missing)
-    monkeypatch.setattr(fused, "FEW", 0)
+    monkeypatch.setattr(limits, "FEW", 0)
 
 
 @pytest.mark.usefixtures("_always_fused")
@@ -647,13 +648,13 @@ def test_no_tensor_is_a_third_of_the_matrix(name: str, monkeypatch: pytest.Monke
     T = 4100
     q = torch.randn(1, 1, T, 4)
     request = Observe(topk=2, entropy=True, mass=True, distance=True, map=8)
-    fitting = name in IN_LOOPS and fused._missing() is None
+    fitting = name in IN_LOOPS and limits.missing() is None
     with Largest() as found:
         seen = observe(q, q, q, request, **LONG_CALLS[name])
     assert (not seen.not_fused) == fitting
     assert found.numbers < T * T / 3
     if fitting:
-        monkeypatch.setattr(fused, "FEW", T * T + 1)
+        monkeypatch.setattr(limits, "FEW", T * T + 1)
         with Largest() as found:
             blocks = observe(q, q, q, request, **LONG_CALLS[name])
         assert found.numbers < T * T / 3
@@ -698,13 +699,14 @@ def test_tiles_that_a_mask_knows_are_skipped_and_nothing_else(
     mask: Any, bias: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In several spans of queries and many tiles of keys, some known to be empty or full and others asked."""
-    monkeypatch.setattr(fused, "FEW", 0)
-    monkeypatch.setattr(fused, "STRIP", 64 * 300)
-    monkeypatch.setattr(fused, "TILE", 16)
+    monkeypatch.setattr(limits, "FEW", 0)
+    monkeypatch.setattr(sweep, "STRIP", 64 * 300)
+    monkeypatch.setattr(visible, "WRITTEN", 64 * 300)
+    monkeypatch.setattr(visible, "TILE", 16)
     q, k, v = (torch.randn(2, 4, 300, 8) for _ in range(3))
     asked = call(q, k, v, None, mask, bias, "softmax", None, 0.0, False)
     request = Observe(topk=3, entropy=True, mass=True, distance=True, map=20, columns=(5, 210))
-    if missing := fused._missing():
+    if missing := limits.missing():
         pytest.skip(missing)
     found, expected = fused.statistics(asked, request), plain.statistics(asked, request)
     for name in ("lse", "entropy", "mass", "distance", "columns"):
@@ -717,7 +719,8 @@ def test_tiles_that_a_mask_knows_are_skipped_and_nothing_else(
 
 def without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.delitem(sys.modules, "regard.observe.fused_loops", raising=False)
+    for name in [name for name in sys.modules if name.startswith("regard.observe.fused_loops")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.delattr(sys.modules["regard.observe"], "fused_loops", raising=False)
 
 
@@ -725,7 +728,7 @@ def without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     def loops() -> None:
         raise RuntimeError("no target for this processor")
 
-    monkeypatch.setattr(fused, "_loops", loops)
+    monkeypatch.setattr(sweep, "_loops", loops)
 
 
 @pytest.mark.usefixtures("_always_fused")
@@ -743,12 +746,12 @@ def test_without_numba_blocks_of_queries_give_the_same_and_it_is_said(
     asked, request = problems()[name], request_of()
     there = statistics(asked, request)
     assert there.not_fused == ()
-    fused._missing.cache_clear()
+    limits.missing.cache_clear()
     try:
         spoil(monkeypatch)
         absent = statistics(asked, request)
     finally:
-        fused._missing.cache_clear()
+        limits.missing.cache_clear()
     assert absent.not_fused == (why,)
     for statistic in STATISTICS:
         same(getattr(absent, statistic), getattr(there, statistic).double(), 2e-5)
@@ -763,8 +766,9 @@ from regard.attend import call
 from regard.equation.masks import causal
 from regard.equation.scores import Dot
 from regard.observe import fused, plain
+from regard.observe.fused import limits
 from regard.observe.record import Observe
-assert fused._missing() is None
+assert limits.missing() is None
 q, k = torch.randn(1, 4, 97, 16), torch.randn(1, 2, 111, 16)
 request = Observe(topk=3, entropy=True, mass=True, distance=True, map=9, columns=[5])
 for score in (Dot(), Dot(cap=2.0)):

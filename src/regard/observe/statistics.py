@@ -3,7 +3,7 @@
     seen = observe(q, k, v, Observe(topk=8, entropy=True, mass=True, map=256), mask=causal())
 
 Two ways lead there: `plain.py` computes the call's own equation on some queries at a time, whatever score, normaliser
-or factor it has; `fused.py` does the same for the softmax of dot products on a CPU, capped or not, many times as fast.
+or factor it has; `fused/` does the same for the softmax of dot products on a CPU, capped or not, many times as fast.
 """
 
 from collections.abc import Callable
