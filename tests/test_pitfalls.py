@@ -18,12 +18,12 @@ from regard import plan, window
 HELD = {
     "a row with nothing to attend to gives NaN, forward or backward": [
         "test_attend.py::test_an_empty_row_has_zero_weights_and_no_gradient_whatever_is_asked_of_it",
-        "kernels/test_cases.py::test_a_query_that_may_attend_to_nothing_gets_zero_and_gives_gradient_zero",
+        "kernels/every/test_hidden.py::test_a_query_that_may_attend_to_nothing_gets_zero_and_gives_gradient_zero",
         "equation/normalisers/test_every.py::test_an_empty_row_has_weights_zero_and_gradients_zero",
         "support/cases.py::gives_nothing_for_an_empty_row",
     ],
     "what a mask hides comes back as NaN, for 0 · NaN is NaN": [
-        "kernels/test_cases.py::test_what_no_query_may_see_changes_no_bit_and_gets_gradient_zero",
+        "kernels/every/test_hidden.py::test_what_no_query_may_see_changes_no_bit_and_gets_gradient_zero",
         "support/cases.py::never_reads_what_lies_beyond_the_lengths",
     ],
     "a mask's True means the opposite elsewhere": [
@@ -45,7 +45,7 @@ HELD = {
     "causal with fewer queries than keys: which query stands where?": [
         "test_attend.py::test_the_last_query_is_aligned_with_the_last_key",
         "equation/test_masks.py::test_the_last_query_stands_on_the_last_key",
-        "kernels/test_cases.py::test_a_kernel_agrees_with_the_equation_in_float64_or_says_why_not",
+        "kernels/every/test_equation.py::test_a_kernel_agrees_with_the_equation_in_float64_or_says_why_not",
     ],
     "one number for a window means five things": [
         "equation/test_masks.py::test_a_window_is_left_and_right_inclusive",
@@ -61,8 +61,8 @@ HELD = {
         "layers/test_multihead.py::test_per_head_weights_and_scores",
     ],
     "the fast path and the plain path drift apart": [
-        "kernels/test_cases.py::test_a_kernel_agrees_with_the_equation_in_float64_or_says_why_not",
-        "kernels/test_cases.py::test_a_kernel_errs_at_most_twice_as_much_as_the_plain_computation",
+        "kernels/every/test_equation.py::test_a_kernel_agrees_with_the_equation_in_float64_or_says_why_not",
+        "kernels/every/test_equation.py::test_a_kernel_errs_at_most_twice_as_much_as_the_plain_computation",
         "layers/test_multihead.py::test_no_path_drifts_from_another",
     ],
     "Keras' AdditiveAttention has no projections, so it is not Bahdanau's": [
@@ -70,7 +70,7 @@ HELD = {
         "layers/test_source.py::test_keras_additive_attention_fed_the_states_themselves_is_another_mechanism",
     ],
     "a mask test whose mask hides nothing tests nothing": [
-        "kernels/test_cases.py::test_every_mask_of_a_case_hides_something_and_not_everything",
+        "kernels/every/test_equation.py::test_every_mask_of_a_case_hides_something_and_not_everything",
         "layers/test_multihead.py::test_a_mask_of_this_file_hides_something_and_changes_the_result",
     ],
     "a failure downgraded to a warning tests nothing": [
@@ -78,9 +78,9 @@ HELD = {
         "layers/test_checks.py::test_every_check_has_a_fault_that_it_finds",
     ],
     "hooks collect nothing once attention is fused": [
-        "test_watch.py::test_our_layers_are_seen_where_they_stand_with_every_step",
-        "test_watch.py::test_who_saw_nothing_is_told_why",
-        "test_watch.py::test_attention_by_hand_is_named",
+        "watch/test_seen.py::test_our_layers_are_seen_where_they_stand_with_every_step",
+        "watch/test_unread.py::test_who_saw_nothing_is_told_why",
+        "watch/test_unread.py::test_attention_by_hand_is_named",
     ],
     "the log-sum-exp is returned in the place of the weights": [
         "test_attend.py::test_weights_scores_and_statistics_are_what_their_names_say",

@@ -1,6 +1,6 @@
 """FlexAttention behind the door: what it is told of a mask, when it is compiled, and who chooses it.
 
-That it agrees with the equation is in test_cases.py, on a CPU in PyTorch's plain form. That form asks every pair and
+That it agrees with the equation is in every/, on a CPU in PyTorch's plain form. That form asks every pair and
 looks at no tiles, so tiles are checked here by themselves, and once by compiled code.
 """
 
