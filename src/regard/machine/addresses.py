@@ -8,9 +8,9 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
-_intrinsic: Any = intrinsic  # takes the function's first argument away
+from regard.machine.compiling import instruction
+
 _FLOAT, _INT, _LONG = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 
 
@@ -20,18 +20,18 @@ def _place(builder: Any, kind: Any, address: Any, index: Any) -> Any:
 
 
 def _reads(kind: Any, number: Any, doc: str) -> Any:
-    def read(typing: Any, address: Any, index: Any) -> Any:
+    def read(address: Any, index: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             return builder.load(_place(builder, kind, *arguments))
 
         return number(types.int64, types.int64), code
 
     read.__doc__ = doc
-    return _intrinsic(read)
+    return instruction(read)
 
 
 def _writes(kind: Any, number: Any, doc: str) -> Any:
-    def write(typing: Any, address: Any, index: Any, x: Any) -> Any:
+    def write(address: Any, index: Any, x: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             builder.store(arguments[2], _place(builder, kind, *arguments[:2]))
             return context.get_dummy_value()
@@ -39,7 +39,7 @@ def _writes(kind: Any, number: Any, doc: str) -> Any:
         return types.void(types.int64, types.int64, number), code
 
     write.__doc__ = doc
-    return _intrinsic(write)
+    return instruction(write)
 
 
 number = _reads(_FLOAT, types.float32, "The float there.")
@@ -49,8 +49,8 @@ put_number = _writes(_FLOAT, types.float32, "Sets the float there.")
 put_integer = _writes(_LONG, types.int64, "Sets the integer of 64 bits there.")
 
 
-@_intrinsic
-def take(typing: Any, address: Any, index: Any) -> Any:
+@instruction
+def take(address: Any, index: Any) -> Any:
     """The integer of 64 bits there, which grows by one: no two threads get the same."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -59,8 +59,8 @@ def take(typing: Any, address: Any, index: Any) -> Any:
     return types.int64(types.int64, types.int64), code
 
 
-@_intrinsic
-def power_of_two(typing: Any, x: Any) -> Any:
+@instruction
+def power_of_two(x: Any) -> Any:
     """The greatest that is not above x, a positive normal float."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

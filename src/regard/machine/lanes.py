@@ -16,14 +16,16 @@ from llvmlite import ir
 from numba import config, types
 from numba.core.typing import signature
 from numba.core.typing.templates import ConcreteTemplate, infer_global
-from numba.extending import intrinsic, lower_builtin, models, register_model
+from numba.extending import lower_builtin, models, register_model
+
+from regard.machine.compiling import instruction
 
 LANES = 16
 Lanes = Any  # sixteen numbers, in numba's hands
 
-_intrinsic: Any = intrinsic  # takes the function's first argument away
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
 _VECTOR, _INTS, _HALVES = (ir.VectorType(kind, LANES) for kind in (_FLOAT, _INT, ir.IntType(16)))
+_FIRST = {"target": "cpu"}  # asked before the dozen of numba's own, which are for any target
 _FUSED = ("contract",)  # a product and a sum round once; NaN and infinity keep their meaning
 
 
@@ -89,8 +91,8 @@ def _write(context: Any, builder: Any, kind: Any, source: Any, index: Any, x: An
     builder.store(rounded, builder.bitcast(pointer, _HALVES.as_pointer()), align=2)
 
 
-@_intrinsic
-def load(typing: Any, array: Any, index: Any) -> Any:
+@instruction
+def load(array: Any, index: Any) -> Any:
     """array[index : index + 16]."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -99,8 +101,8 @@ def load(typing: Any, array: Any, index: Any) -> Any:
     return _lanes(_source(array), types.intp), code
 
 
-@_intrinsic
-def store(typing: Any, array: Any, index: Any, x: Any) -> Any:
+@instruction
+def store(array: Any, index: Any, x: Any) -> Any:
     """array[index : index + 16] = x, rounded to the nearest, and halfway to even."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -110,8 +112,8 @@ def store(typing: Any, array: Any, index: Any, x: Any) -> Any:
     return types.void(_source(array), types.intp, _lanes), code
 
 
-@_intrinsic
-def turn(typing: Any, source: Any, i: Any, row: Any, target: Any, j: Any, line: Any, factor: Any) -> Any:
+@instruction
+def turn(source: Any, i: Any, row: Any, target: Any, j: Any, line: Any, factor: Any) -> Any:
     """target[j + b * line + a] = factor * source[i + a * row + b] for a and b from 0 to 15: a square, turned."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -144,8 +146,8 @@ def _turned(builder: Any, square: list[Any]) -> list[Any]:
     return square
 
 
-@_intrinsic
-def widened(typing: Any, x: Any) -> Any:
+@instruction
+def widened(x: Any) -> Any:
     """One number: x itself, or the float32 that bfloat16's bits stand for."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -156,8 +158,8 @@ def widened(typing: Any, x: Any) -> Any:
     return types.float32(x), code
 
 
-@_intrinsic
-def same(typing: Any, number: Any) -> Any:
+@instruction
+def same(number: Any) -> Any:
     """Sixteen times the number."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -171,7 +173,9 @@ def same(typing: Any, number: Any) -> Any:
 def _operator(symbol: Any, name: str) -> None:
     @infer_global(symbol)
     class Typing(ConcreteTemplate):
-        cases = (signature(_lanes, _lanes, _lanes),)
+        cases = tuple(signature(kind, kind, kind) for kind in (_lanes, types.int64))
+        exact_match_required = True
+        metadata = _FIRST
 
     @lower_builtin(symbol, _lanes, _lanes)
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -183,8 +187,8 @@ for _symbol, _name in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator
 
 
 def _chosen(comparison: str) -> Any:
-    @_intrinsic
-    def choose(typing: Any, x: Any, y: Any) -> Any:
+    @instruction
+    def choose(x: Any, y: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             x, y = arguments
             return builder.select(builder.fcmp_ordered(comparison, y, x), y, x)
@@ -198,8 +202,8 @@ at_least = _chosen(">")  # y where it is above x, else x: a NaN in x stays one, 
 at_most = _chosen("<")
 
 
-@_intrinsic
-def where_above(typing: Any, x: Any, limit: Any, y: Any) -> Any:
+@instruction
+def where_above(x: Any, limit: Any, y: Any) -> Any:
     """y where x > limit, 0 where not; where x is NaN, y."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -209,8 +213,8 @@ def where_above(typing: Any, x: Any, limit: Any, y: Any) -> Any:
     return _lanes(_lanes, _lanes, _lanes), code
 
 
-@_intrinsic
-def reciprocal(typing: Any, x: Any) -> Any:
+@instruction
+def reciprocal(x: Any) -> Any:
     """1 / x, for x and 1 / x neither subnormal nor infinite; NaN stays NaN."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -228,8 +232,8 @@ def reciprocal(typing: Any, x: Any) -> Any:
     return _lanes(_lanes), code
 
 
-@_intrinsic
-def within(typing: Any, x: Any, limit: Any) -> Any:
+@instruction
+def within(x: Any, limit: Any) -> Any:
     """x, cut off at ±limit; NaN stays NaN."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -241,8 +245,8 @@ def within(typing: Any, x: Any, limit: Any) -> Any:
     return _lanes(_lanes, _lanes), code
 
 
-@_intrinsic
-def total(typing: Any, x: Any) -> Any:
+@instruction
+def total(x: Any) -> Any:
     """The sum of the sixteen numbers."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -253,8 +257,8 @@ def total(typing: Any, x: Any) -> Any:
     return types.float32(_lanes), code
 
 
-@_intrinsic
-def largest(typing: Any, x: Any) -> Any:
+@instruction
+def largest(x: Any) -> Any:
     """The largest of the sixteen numbers; NaN is passed over."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -293,8 +297,8 @@ def _power(builder: Any, x: Any) -> tuple[Any, Any]:
     return power, fused(builder.fmul(d, d), p, d)
 
 
-@_intrinsic
-def exponential(typing: Any, x: Any) -> Any:
+@instruction
+def exponential(x: Any) -> Any:
     """e^x for |x| up to 87; NaN stays NaN."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -304,8 +308,8 @@ def exponential(typing: Any, x: Any) -> Any:
     return _lanes(_lanes), code
 
 
-@_intrinsic
-def exponential_minus_one(typing: Any, x: Any) -> Any:
+@instruction
+def exponential_minus_one(x: Any) -> Any:
     """e^x - 1 for |x| up to 87, with all its digits where x is small; NaN stays NaN."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

@@ -51,16 +51,22 @@ def forward(data: Address) -> None:
     groups = (integer(data, ROWS) + (ROWS_AT_ONCE - 1)) // ROWS_AT_ONCE
     place = take(data, TAKEN)
     while place < integer(data, PLACES):
-        _score(data, mine, scale, place // groups, place % groups * ROWS_AT_ONCE)
+        n, first = place // groups, place % groups * ROWS_AT_ONCE
+        count = min(integer(data, ROWS) - first, ROWS_AT_ONCE)
+        _score(data, mine, scale, n, first, count)
+        if integer(data, FUSED):
+            for i in range(first, first + count):
+                softmax(data, n, i)
+            context(data, n, first, count)
         place = take(data, TAKEN)
 
 
 @part()
-def _score(data: Address, mine: Address, scale: float, n: int, first: int) -> None:
+def _score(data: Address, mine: Address, scale: float, n: int, first: int, count: int) -> None:
     """A few rows' e = Σ_j v_j tanh_j, where not near as Σ_j v_j − 2 Σ_j v_j r_j."""
     rows, keys, W, P = integer(data, ROWS), integer(data, KEYS), integer(data, WIDTH), integer(data, PITCH)
     e, q, blocks = integer(data, E), integer(data, Q), W // BLOCK
-    count, end = min(rows - first, ROWS_AT_ONCE), integer(integer(data, UNTIL), n)
+    end = integer(integer(data, UNTIL), n)
     made = mine + 4 * (3 * W + LANES)
     scaled, constants = made + 4 * ROWS_AT_ONCE * W, made + 8 * ROWS_AT_ONCE * W
     sums = constants + 4 * ROWS_AT_ONCE * LANES
@@ -102,10 +108,6 @@ def _score(data: Address, mine: Address, scale: float, n: int, first: int) -> No
     for r in range(count):
         for s in range(end, keys):  # nobody sees them
             put_number(e, (n * rows + first + r) * P + s, ZERO)
-    if integer(data, FUSED):
-        for r in range(count):
-            softmax(data, n, first + r)
-        context(data, n, first, count)
 
 
 @part()
