@@ -25,7 +25,7 @@ Lanes = Any  # sixteen numbers, in numba's hands
 
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
 _VECTOR, _INTS, _HALVES = (ir.VectorType(kind, LANES) for kind in (_FLOAT, _INT, ir.IntType(16)))
-_FIRST = {"target": "cpu"}  # asked before the dozen of numba's own, which are for any target
+_FIRST = {"target": "cpu"}  # asked before the dozen of numba's own, which are for any target; int64 stays numba's
 _FUSED = ("contract",)  # a product and a sum round once; NaN and infinity keep their meaning
 
 
