@@ -45,6 +45,7 @@ from regard.translator import Translator, load
 SYSTEMS = ("additive", "none", "dot", "general", "local-m", "local-p")  # the first is what the others are held against
 BEAM = 5
 SEED = 1
+WINDOW = 10  # D of the local ones, as Luong has it: with 5, p_t of local-p runs to an end of the sentence and stays
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def settings(task: Task, attention: str) -> Settings:
     """The same for each system, but for its attention."""
     return Settings.from_mapping(
         {
-            "model": {"order": "luong", "attention": attention} | task.model,
+            "model": {"order": "luong", "attention": attention, "window": WINDOW} | task.model,
             "train": {"patience": 1_000, "seed": SEED} | task.train,
         }
     )
