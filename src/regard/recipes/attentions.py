@@ -45,7 +45,7 @@ from regard.translator import Translator, load
 SYSTEMS = ("additive", "none", "dot", "general", "local-m", "local-p")  # the first is what the others are held against
 BEAM = 5
 SEED = 1
-WINDOW = 10  # D of the local ones, as Luong has it: with 5, p_t of local-p runs to an end of the sentence and stays
+WINDOW = 10  # D of the local ones, as Luong has it
 
 
 @dataclass(frozen=True)
