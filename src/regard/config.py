@@ -120,6 +120,15 @@ class Settings:
         """The inverse of `from_mapping`."""
         return dataclasses.asdict(self)
 
+    def difference(self, before: Mapping[str, Any]) -> str | None:
+        """The first choice that is another one than in `before`, a mapping with other entries too; None if none is."""
+        was = type(self).from_mapping({name: before.get(name) for name in ("model", "train")}).to_mapping()
+        for section, values in self.to_mapping().items():
+            for name, value in values.items():
+                if was[section][name] != value:
+                    return f"{section}.{name} was {was[section][name]!r} and is {value!r} now"
+        return None
+
 
 def read_section(kind: type[T], values: Any, where: str) -> T:
     """One settings dataclass from a mapping of its fields."""

@@ -1,5 +1,7 @@
 """A model is trained once and scored once, whatever stopped the recipe in between."""
 
+from dataclasses import replace
+
 import pytest
 
 from regard.config import Settings
@@ -22,6 +24,9 @@ def test_a_model_is_trained_once(tmp_path):
     for _ in range(2):
         train_once(SETTINGS, tmp_path / "model", data, "three pairs", "model")
     assert asked == ["train", "valid"]
+    other = replace(SETTINGS, train=replace(SETTINGS.train, learning_rate=0.5))
+    with pytest.raises(UserError, match=r"model: train\.learning_rate was 0\.001 and is 0\.5 now: delete it"):
+        train_once(other, tmp_path / "model", data, "three pairs", "model")
 
 
 def test_a_model_is_scored_once_in_one_way(tmp_path):

@@ -146,7 +146,7 @@ def test_what_a_run_cannot_use_is_said_before_it_starts(tmp_path):
 
 def test_resuming_wants_the_same_settings(tmp_path):
     fit(settings(steps=2, validate_every=1), tmp_path / "m", pairs(50), quiet=True)
-    with pytest.raises(UserError, match=r"train\.seed was 3 in the run to be resumed and is 4 now"):
+    with pytest.raises(UserError, match=r"train\.seed was 3 and is 4 now: resume"):
         fit(settings(steps=2, validate_every=1, seed=4), tmp_path / "m", pairs(50), resume=True)
 
 

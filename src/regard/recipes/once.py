@@ -16,11 +16,16 @@ JUDGED = "judged.json"  # in a model's folder: how it was judged, and what came 
 
 
 def train_once(settings: Settings, folder: Path, data: Callable[[str], Pairs], about: str, label: str) -> None:
-    """Train into `folder` on `data("train")`, validating on `data("valid")`; unless it is done already."""
+    """Train into `folder` on `data("train")`, validating on `data("valid")`; unless it is done already.
+
+    UserError if that was done, or begun, with other settings.
+    """
     from regard.training import fit
 
     begun = (folder / CONFIG).exists()
-    if begun and read_config(folder)["best_valid"]:
+    if begun and (config := read_config(folder))["best_valid"]:
+        if difference := settings.difference(config):
+            raise UserError(f"{folder}: {difference}: delete it to train anew")
         return
     fit(settings, folder, data("train"), data("valid"), resume=begun, origin={"set": about}, label=label)
 

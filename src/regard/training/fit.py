@@ -197,7 +197,8 @@ def _prepare_folder(
     """A new folder that says what will be trained in it; or an old one, with these settings and something left."""
     if resume:
         config = read_config(folder)
-        _check_same(config, settings)
+        if difference := settings.difference(config):
+            raise UserError(f"{folder}: {difference}: resume with the same settings")
         if (begun := config.get("objective")) != objective:
             raise UserError(
                 f"{folder}: begun with {begun or 'cross-entropy'} as its objective, which is now "
@@ -228,17 +229,6 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({(error.strerror or str(error)).lower()})") from None
-
-
-def _check_same(config: dict[str, Any], settings: Settings) -> None:
-    before = Settings.from_mapping({"model": config.get("model", {}), "train": config.get("train", {})}).to_mapping()
-    for section, values in settings.to_mapping().items():
-        for name, value in values.items():
-            if before[section][name] != value:
-                raise UserError(
-                    f"{section}.{name} was {before[section][name]!r} in the run to be resumed and is {value!r} now; "
-                    "resume with the same settings"
-                )
 
 
 @contextmanager
