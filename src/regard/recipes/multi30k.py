@@ -16,6 +16,7 @@ import datetime
 import json
 import platform
 import statistics
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -63,9 +64,9 @@ def settings(attention: str, seed: int) -> Settings:
     )
 
 
-def judge(folder: Path, valid: Pairs, test: Pairs, tokenize: str) -> dict[str, Any]:
+def judge(folder: Path, data: Callable[[str], Pairs], tokenize: str) -> dict[str, Any]:
     """The length penalty that validation prefers, and with it the test set's scores, also by source length."""
-    translator = load(folder)
+    translator, valid, test = load(folder), data("valid"), data("test")
     chosen = {penalty: _bleu(translator, valid, penalty, tokenize) for penalty in PENALTIES}
     penalty = max(chosen, key=chosen.__getitem__)
     texts = _translate(translator, test.source, penalty)
@@ -121,8 +122,7 @@ def main() -> None:
         for seed, folder in folders.items():
             train_once(settings(attention, seed), folder, data, name, folder.name)
         judged = {
-            seed: judge_once(folder, how, partial(judge, folder, data("valid"), data("test"), tokenize))
-            for seed, folder in folders.items()
+            seed: judge_once(folder, how, partial(judge, folder, data, tokenize)) for seed, folder in folders.items()
         }
         results[attention] = {"test_bleu": summary(list(judged.values())), "seeds": judged}
     results |= {
