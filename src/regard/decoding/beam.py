@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from regard.data.tokenizer import BOS, EOS
-from regard.decoding.candidates import best_continuations, normaliser
+from regard.decoding.candidates import Continuations
 from regard.decoding.constraints import Constraints
 from regard.decoding.options import Decoding
 from regard.decoding.penalties import attention_of, best_to_come, coverage, score
@@ -152,14 +152,14 @@ def beam_search(
         if decoding.coverage_penalty:
             weights = attention_of(answer.weights)
             live.read = weights if live.read is None else live.read + weights
-        logits = answer.logits
-        normalisers = normaliser(logits)
-        constraints.restrict(logits, live.rows, live.said, step)
-        totals, parents, words = best_continuations(live.scores, logits, normalisers, 2 * decoding.beam)
+        continuations = Continuations(answer.logits)
+        constraints.restrict(answer.logits, live.rows, live.said, step)
+        totals, parents, words = continuations.best(live.scores, 2 * decoding.beam)
         _collect(ends, live, totals, parents, words, step, decoding)
         totals, parents, words = _alive(totals, parents, words, decoding.beam)
         history.add(live.rows, words, parents)
         live.follow(totals, parents, words, answer.state)
+        del answer, continuations  # the next step's logits may lie where these lay
         going = _undecided(ends, live, step, decoding, n_best)
         if not going:
             break

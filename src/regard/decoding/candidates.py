@@ -21,12 +21,50 @@ LEAST = 1e-20  # of a sum of exponentials: what float32 drops beside it is nothi
 
 def normaliser(logits: Float[Tensor, "batch beam vocabulary"]) -> Float[Tensor, "batch beam"]:
     """log Σ_v exp logit_v, in at least float32."""
-    loops = _loops_for(logits) if logits.dtype == torch.bfloat16 else None  # float32's would round otherwise
-    if loops is None:
-        return _normaliser(full(logits))
-    found = torch.empty(logits.shape[:2])
-    loops.normalisers(numbers(logits), numbers(found))
-    return found
+    return Continuations(logits).normalisers
+
+
+class Continuations:
+    """What may follow each hypothesis of each sentence.
+
+    logits: (batch, beam, vocabulary). normalisers: (batch, beam), their log Σ_v exp logit_v in at least float32.
+    Afterwards logits may be lowered, in place; the normalisers stay.
+    """
+
+    def __init__(self, logits: Float[Tensor, "batch beam vocabulary"]):
+        self.logits = logits
+        self._highest: Tensor | None = None  # of every strip of words, where loops have read the logits
+        loops = _loops_for(logits) if logits.dtype == torch.bfloat16 else None  # float32's would round otherwise
+        if loops is None:
+            self.normalisers = _normaliser(full(logits))
+        else:
+            self.normalisers, self._highest = torch.empty(logits.shape[:2]), _strips(logits, loops)
+            loops.normalisers(numbers(logits), numbers(self.normalisers), numbers(self._highest))
+
+    def best(
+        self, scores: Float[Tensor, "batch beam"], count: int
+    ) -> tuple[Float[Tensor, "batch found"], Int[Tensor, "batch found"], Int[Tensor, "batch found"]]:
+        """The `count` best of score + logit − normaliser in each sentence, best first: totals, hypotheses and words.
+
+        Fewer are found only where there are fewer words. Totals are float64; what is −∞ may be any word.
+        """
+        logits, vocabulary = self.logits, self.logits.shape[-1]
+        offset, count = scores.double() - self.normalisers.double(), min(count, logits[0].numel())
+        loops = _loops_for(logits)
+        if loops is None:
+            totals, places = _best(offset, full(logits), count)
+        else:
+            if self._highest is None:
+                self._highest = _strips(logits, loops)
+                loops.maxima(numbers(logits), offset.numel(), numbers(self._highest))
+            totals, places = offset.new_empty(len(offset), count), torch.empty(len(offset), count, dtype=torch.long)
+            given = (offset.contiguous().numpy(), numbers(logits), numbers(self._highest))
+            loops.best(*given, totals.numpy(), places.numpy())
+        return totals, places // vocabulary, places % vocabulary
+
+
+def _strips(logits: Tensor, loops: ModuleType) -> Tensor:
+    return torch.empty(*logits.shape[:2], -(-logits.shape[-1] // loops.STRIP))
 
 
 def _normaliser(logits: Tensor) -> Tensor:
@@ -41,30 +79,16 @@ def _normaliser(logits: Tensor) -> Tensor:
     return total.log() if tame.all() else torch.where(tame, total.log(), logits.logsumexp(-1))
 
 
-def best_continuations(
-    scores: Float[Tensor, "batch beam"],
-    logits: Float[Tensor, "batch beam vocabulary"],
-    normalisers: Float[Tensor, "batch beam"],
-    count: int,
-) -> tuple[Float[Tensor, "batch found"], Int[Tensor, "batch found"], Int[Tensor, "batch found"]]:
-    """The `count` best of score + logit − normaliser in each sentence, best first: totals, hypotheses and words.
+def _best(offset: Tensor, logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The best of offset + logit in each sentence, and hypothesis · vocabulary + word of each.
 
-    The best lie in the `count` blocks of words whose maxima are the best, so nothing else is looked at twice. Fewer are
-    found only where there are fewer words. Totals are float64; what is −∞ may be any word.
+    They lie in the `count` blocks of words whose maxima are the best, so nothing else is looked at twice.
     """
-    batch, beams, vocabulary = logits.shape
-    offset = scores.double() - normalisers.double()
-    loops = _loops_for(logits)
-    if loops is not None:
-        count = min(count, beams * vocabulary)
-        totals, places = offset.new_empty(batch, count), torch.empty(batch, count, dtype=torch.long)
-        loops.best(offset.contiguous().numpy(), numbers(logits), totals.numpy(), places.numpy())
-        return totals, places // vocabulary, places % vocabulary
-    logits = full(logits)
+    vocabulary = logits.shape[-1]
     whole = vocabulary // BLOCK
-    if whole * beams <= count:  # too few blocks to leave any out
-        totals, places = (offset[..., None] + logits).flatten(1).topk(min(count, beams * vocabulary))
-        return totals, places // vocabulary, places % vocabulary
+    if whole * logits.shape[1] <= count:  # too few blocks to leave any out
+        totals, places = (offset[..., None] + logits).flatten(1).topk(count)
+        return totals, places
     maxima = logits[..., : whole * BLOCK].unflatten(-1, (BLOCK, whole)).amax(-2)  # a block is every whole-th word
     rest = logits[..., whole * BLOCK :]
     if rest.shape[-1]:
@@ -79,8 +103,7 @@ def best_continuations(
     totals = logits.flatten(1).gather(1, at) + offset.gather(1, beam).repeat_interleave(BLOCK, 1)
     doubled = (single & (step > 0)).flatten(1)  # a block of one was written out BLOCK times
     totals, chosen = totals.masked_fill(doubled, -torch.inf).topk(count)
-    at = at.gather(1, chosen)
-    return totals, at // vocabulary, at % vocabulary
+    return totals, at.gather(1, chosen)
 
 
 def _loops_for(logits: Tensor) -> ModuleType | None:
@@ -99,5 +122,6 @@ def _loops() -> ModuleType:
     """The compiled loops."""
     from regard.decoding import candidates_loops
 
-    candidates_loops.normalisers(numbers(torch.zeros(1, dtype=torch.bfloat16)), numbers(torch.zeros(1)))
+    found, highest = torch.zeros(2, 1)
+    candidates_loops.normalisers(numbers(found.bfloat16()), numbers(found), numbers(highest))
     return candidates_loops

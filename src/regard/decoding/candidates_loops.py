@@ -20,19 +20,14 @@ _INFINITE = np.float32(np.inf)
 
 
 @njit(parallel=True, nogil=True, error_model="numpy", cache=True)
-def normalisers(logits: Array, found: Array) -> None:
-    """found = log Σ_v exp logit_v, row by row; the largest is taken off first."""
+def normalisers(logits: Array, found: Array, highest: Array) -> None:
+    """found = log Σ_v exp logit_v, row by row; the largest is taken off first. highest: as `maxima` writes it."""
     rows = found.shape[0]
-    words = logits.shape[0] // rows
+    words, strips = logits.shape[0] // rows, highest.shape[0] // rows
     whole = words - words % STRIP
     for row in prange(rows):
         first = row * words
-        high = same(-_INFINITE)
-        for j in range(first, first + whole, LANES):
-            high = at_least(high, load(logits, j))
-        most = largest(high)
-        for j in range(first + whole, first + words):
-            most = max(most, widened(logits[j]))
+        most = _maxima(logits, first, first + words, highest, row * strips)
         if abs(most) == _INFINITE:
             found[row] = most
             continue
@@ -49,49 +44,93 @@ def normalisers(logits: Array, found: Array) -> None:
         found[row] = most + np.log(added)
 
 
+@njit(parallel=True, nogil=True, error_model="numpy", cache=True)
+def maxima(logits: Array, rows: int, highest: Array) -> None:
+    """highest = the largest logit of each strip, row by row."""
+    words, strips = logits.shape[0] // rows, highest.shape[0] // rows
+    for row in prange(rows):
+        _maxima(logits, row * words, (row + 1) * words, highest, row * strips)
+
+
+@part()
+def _maxima(logits: Array, start: int, end: int, highest: Array, at: int) -> Any:
+    """The largest logit, and that of each strip."""
+    most = -_INFINITE
+    for j in range(start, end, STRIP):
+        highest[at] = _highest(logits, j, end)
+        most = max(most, highest[at])
+        at += 1
+    return most
+
+
 @part()
 def _power(x: Any, least: Any) -> Any:
     return where_above(x, least, exponential(at_least(x, least)))
 
 
 @njit(parallel=True, nogil=True, error_model="numpy", cache=True)
-def best(offsets: Array, logits: Array, totals: Array, places: Array) -> None:
+def best(offsets: Array, logits: Array, highest: Array, totals: Array, places: Array) -> None:
     """The best of offset + logit in each sentence, best first, and hypothesis · vocabulary + word of each.
 
-    offsets: (sentences, hypotheses) float64. totals, places: (sentences, count) float64 and int64, written over; −∞
-    and place 0 where there are no more above −∞. As many strips as are wanted hold a word each that is as good as the
-    last of their largest: only strips that reach it are looked into.
+    offsets: (sentences, hypotheses) float64. highest: as `maxima` writes it, of logits that may have become less since.
+    totals, places: (sentences, count) float64 and int64, written over; −∞ and place 0 where there are no more above −∞.
     """
     sentences, beams = offsets.shape
-    words = logits.shape[0] // (sentences * beams)
-    strips = (words + STRIP - 1) // STRIP
+    words, strips = logits.shape[0] // (sentences * beams), highest.shape[0] // (sentences * beams)
     for i in prange(sentences):
-        highest = np.empty(beams * strips)
-        found, at = totals[i], places[i]
-        found[:], at[:] = -np.inf, 0
-        for beam in range(beams):
-            first = (i * beams + beam) * words
-            for strip in range(strips):
-                high = _highest(logits, first + strip * STRIP, first + words)
-                highest[beam * strips + strip] = offsets[i, beam] + np.float64(high)
-                _insert(found, at, highest[beam * strips + strip], 0)
-        bar = found[-1]
-        found[:], at[:] = -np.inf, 0
-        for strip in range(beams * strips):
-            if highest[strip] >= bar:
-                beam, start = strip // strips, strip % strips * STRIP
-                first = (i * beams + beam) * words
-                for j in range(start, min(start + STRIP, words)):
-                    x = np.float64(widened(logits[first + j]))
-                    _insert(found, at, offsets[i, beam] + x, beam * words + j)
+        of_logits, of_highest = i * beams * words, i * beams * strips
+        if not _search(offsets[i], logits, of_logits, words, highest, of_highest, strips, totals[i], places[i]):
+            for beam in range(beams):
+                first = of_logits + beam * words
+                _maxima(logits, first, first + words, highest, of_highest + beam * strips)
+            _search(offsets[i], logits, of_logits, words, highest, of_highest, strips, totals[i], places[i])
+
+
+@part()
+def _search(
+    offsets: Array,
+    logits: Array,
+    of_logits: int,
+    words: int,
+    highest: Array,
+    of_highest: int,
+    strips: int,
+    found: Array,
+    places: Array,
+) -> bool:
+    """One sentence's best; False where logits became so much less that better ones may have been passed over.
+
+    As many strips as are wanted hold a word each that is as good as the last of their largest: only strips that reach
+    it are looked into.
+    """
+    found[:] = -np.inf
+    for beam in range(len(offsets)):
+        row = highest[of_highest + beam * strips : of_highest + (beam + 1) * strips]
+        for strip in range(strips):
+            x = offsets[beam] + np.float64(row[strip])
+            if x > found[-1]:
+                _insert(found, places, x, 0)
+    bar = found[-1]
+    found[:], places[:] = -np.inf, 0
+    for beam in range(len(offsets)):
+        row = highest[of_highest + beam * strips : of_highest + (beam + 1) * strips]
+        for strip in range(strips):
+            if offsets[beam] + np.float64(row[strip]) >= bar:
+                for word in range(strip * STRIP, min((strip + 1) * STRIP, words)):
+                    x = offsets[beam] + np.float64(widened(logits[of_logits + beam * words + word]))
+                    if x > found[-1]:
+                        _insert(found, places, x, beam * words + word)
+    return found[-1] >= bar
 
 
 @part()
 def _highest(logits: Array, start: int, end: int) -> Any:
     """The largest of a strip's logits."""
     if start + STRIP <= end:
-        high = at_least(load(logits, start), load(logits, start + LANES))
-        return largest(at_least(high, at_least(load(logits, start + 2 * LANES), load(logits, start + 3 * LANES))))
+        high = same(-_INFINITE)  # a NaN is passed over
+        for j in range(start, start + STRIP, LANES):
+            high = at_least(high, load(logits, j))
+        return largest(high)
     most = -_INFINITE
     for j in range(start, end):
         most = max(most, widened(logits[j]))
@@ -100,10 +139,8 @@ def _highest(logits: Array, start: int, end: int) -> Any:
 
 @part()
 def _insert(found: Array, places: Array, x: float, place: int) -> None:
-    """Put a number where it belongs among the best so far, behind its equals."""
+    """Put a number above the last of the best so far where it belongs, behind its equals."""
     at = len(found) - 1
-    if not x > found[at]:
-        return
     while at and x > found[at - 1]:
         found[at], places[at] = found[at - 1], places[at - 1]
         at -= 1

@@ -10,7 +10,6 @@ from functools import cache
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -18,7 +17,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from regard.machine import rows
 
 LEAST = 2**17  # numbers of a weight, from which its order costs more than finding what is kept
-ROWS = 64  # oneDNN compiles each size for itself: rows are filled up, so that few sizes come
+ROWS = 128  # oneDNN takes milliseconds to get ready for each size: rows are filled up, so that few sizes come
 
 _packed: Any = WeakTensorKeyDictionary()  # weight: (what it was, in order)
 
@@ -33,9 +32,10 @@ def linear(
     if not _pays(x, weight):
         return rows.linear(x, weight, bias)
     count = x.shape[:-1].numel()
-    x_rows = x.reshape(count, -1).bfloat16()
-    if over := -count % ROWS:
-        x_rows = F.pad(x_rows, (0, 0, 0, over))
+    filled = ROWS // 2 if count <= ROWS // 2 else -(-count // ROWS) * ROWS
+    x_rows = x.new_empty(filled, x.shape[-1], dtype=torch.bfloat16)
+    x_rows[:count] = x.reshape(count, -1)
+    x_rows[count:] = 0  # it is cut off again, but oneDNN multiplies a row's numbers together with the next row's
     with torch.autocast("cpu", enabled=False):
         bias = None if bias is None else bias.bfloat16()
         y = torch.ops.mkldnn._linear_pointwise(x_rows, _of(weight), bias, "none", [], "")
