@@ -90,6 +90,8 @@ def _is_fused(problem: Problem) -> bool:
 def _fused(call: Call) -> Tensor:
     q, k, v, values, made, sums, allowed = _inputs(call)
     with no_autocast(q.device):
+        if not torch.is_grad_enabled():  # a decoder's step, where what autograd asks before it computes counts
+            return _weights_and_context(q, v, values, made, allowed)[1].to(call.v.dtype)
         return _Context.apply(q, k, v, values, made, sums, allowed).to(call.v.dtype)
 
 
@@ -117,6 +119,8 @@ class _Made:
     all_n: int
     keys: int
     width: int
+    told: list[int]
+    """What the loops are told of these, in the order of `NAMES`; the rest is 0."""
 
 
 @dataclass(eq=False)
@@ -177,21 +181,31 @@ def _make(k: Tensor, seen: Tensor | None) -> _Made:
         "spreads": k.new_empty(all_n, width // loops.BLOCK),
         "until": torch.empty(all_n, dtype=torch.long),
     }
-    made = _Made(arrays, all_n, keys, width)
+    told = [0] * len(loops.NAMES)
+    made = _Made(arrays, all_n, keys, width, told)
+    _tell(told, **arrays, keys=keys, W=width, span=loops.scratch(width))
     _run(loops.prepare, all_n * width // loops.BLOCK, made, 1, seen=None if seen is None else seen.contiguous())
     return made
 
 
+def _tell(told: list[int], **fields: Tensor | int | None) -> None:
+    place = _places()
+    for name, x in fields.items():
+        told[place[name]] = x.data_ptr() if isinstance(x, Tensor) else (x or 0)
+
+
+@cache
+def _places() -> dict[str, int]:
+    return {name: place for place, name in enumerate(_loops().NAMES)}
+
+
 def _run(task: Any, places: int, made: _Made, rows: int, **more: Tensor | int | None) -> None:
     """A task of the loops over so many places, with these arrays and sizes."""
-    loops = _loops()
+    loops, told = _loops(), made.told.copy()
     threads = min(torch.get_num_threads(), places) if made.all_n * rows * made.keys * made.width > FEW else 1
-    span = loops.scratch(made.width)
-    fields: dict[str, Any] = {"places": places, "rows": rows, "keys": made.keys, "W": made.width, "span": span}
-    scratch = torch.empty(threads * span, dtype=torch.float32)
-    for name, x in (*made.arrays.items(), *more.items(), ("scratch", scratch)):
-        fields[name] = x.data_ptr() if isinstance(x, Tensor) else (x or 0)
-    data = (ctypes.c_int64 * len(loops.NAMES))(*[fields.get(name, 0) for name in loops.NAMES])
+    scratch = torch.empty(threads * loops.scratch(made.width), dtype=torch.float32)
+    _tell(told, places=places, rows=rows, scratch=scratch, **more)
+    data = (ctypes.c_int64 * len(told))(*told)
     team.run(loops.compiled(task), ctypes.addressof(data), threads)
 
 
@@ -236,13 +250,10 @@ class _Context(torch.autograd.Function):
         sums: _Sums | None,
         allowed: Tensor | None,
     ) -> Tensor:
-        padded = _padded(values)
-        weights = q.new_empty(*q.shape[:3], made.keys + -made.keys % 16)
-        context = q.new_empty(*q.shape[:3], padded.shape[3])
-        _forward(made, q, v, weights, allowed, padded, context)
+        weights, context = _weights_and_context(q, v, values, made, allowed)
         ctx.save_for_backward(q, k, v, values, weights)
         ctx.made, ctx.sums, ctx.allowed = made, sums, allowed
-        return context[..., : values.shape[3]]
+        return context
 
     @staticmethod
     def backward(ctx: Any, dc: Tensor) -> tuple:
@@ -266,6 +277,17 @@ class _Context(torch.autograd.Function):
                 *grouped, dc.shape[3]
             )
         return dq, dk, dv, d_values, None, None, None
+
+
+def _weights_and_context(
+    q: Tensor, v: Tensor, values: Tensor, made: _Made, allowed: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """softmax(v · tanh(q + k)) in rows of a multiple of 16, and times the values."""
+    padded = _padded(values)
+    weights = q.new_empty(*q.shape[:3], made.keys + -made.keys % 16)
+    context = q.new_empty(*q.shape[:3], padded.shape[3])
+    _forward(made, q, v, weights, allowed, padded, context)
+    return weights, context if padded is values else context[..., : values.shape[3]]
 
 
 def _plain_scores(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
