@@ -59,7 +59,8 @@ class Banded(Kernel):
             assert call.mask is not None
             found = call.mask.key_lengths() if s.lengths else None
             cut = strips_of(problem.Tq, problem.Tk, *band, only_band, HEIGHT, torch.get_num_threads())
-            return strips.attend(call, problem, cut, lengths=None if found is None else found.tolist())
+            lengths = None if found is None else found.tolist()
+            return strips.attend(call, problem, cut, lengths=lengths, band=band if only_band else None)
 
         return compute
 

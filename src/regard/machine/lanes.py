@@ -29,8 +29,8 @@ _FIRST = {"target": "cpu"}  # asked before the dozen of numba's own, which are f
 _FUSED = ("contract",)  # a product and a sum round once; NaN and infinity keep their meaning
 
 
-def _estimates() -> bool:
-    """Whether the processor estimates reciprocals to 14 bits, which one step of Newton's doubles."""
+def is_avx512() -> bool:
+    """Whether the processor has registers for sixteen numbers, and estimates reciprocals to 14 bits."""
     chosen: str | None = getattr(config, "CPU_FEATURES", None)
     return bool(llvm.get_host_cpu_features().get("avx512f")) if chosen is None else "+avx512f" in chosen
 
@@ -219,12 +219,12 @@ def reciprocal(x: Any) -> Any:
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         (x,) = arguments
-        if not _estimates():
+        if not is_avx512():
             return builder.fdiv(_number(1), x, flags=_FUSED)
         bits = ir.IntType(LANES)
         kind = ir.FunctionType(_VECTOR, [_VECTOR, _VECTOR, bits])
         estimate = builder.module.declare_intrinsic("llvm.x86.avx512.rcp14.ps.512", (), kind)
-        r = builder.call(estimate, [x, x, ir.Constant(bits, -1)])
+        r = builder.call(estimate, [x, x, ir.Constant(bits, -1)])  # one step of Newton's doubles its bits
         one = _number(1)
         missed = builder.fsub(one, builder.fmul(x, r, flags=_FUSED), flags=_FUSED)
         return builder.fadd(builder.fmul(r, missed, flags=_FUSED), r, flags=_FUSED)

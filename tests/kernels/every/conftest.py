@@ -7,7 +7,7 @@ import torch
 from flex_on_cpu import flex_on_a_cpu
 
 from regard.kernels import banded, blocksparse, tiles
-from regard.kernels.strips import strip
+from regard.kernels.strips import jobs, strip
 
 
 @pytest.fixture(autouse=True)
@@ -16,6 +16,7 @@ def _in_many_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiles, "NUMBERS", 100)
     monkeypatch.setattr(tiles, "FEWEST", 2)
     monkeypatch.setattr(strip, "NUMBERS", 500)
+    monkeypatch.setattr(jobs, "FEW", 0)
 
 
 @pytest.fixture
@@ -30,6 +31,7 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest)
     """So that small cases have many tiles, whole ones and others; but not where threads wait at every operation."""
     if "two_threads" not in request.fixturenames:
         monkeypatch.setattr(banded, "HEIGHT", 4)
+        monkeypatch.setattr(jobs, "HEIGHT", 4)
         monkeypatch.setattr(blocksparse, "SIDE", 4)
 
 

@@ -10,16 +10,26 @@ from torch import Tensor
 from regard.equation.precision import full, no_autocast
 from regard.kernels.learned import in_full, learned
 from regard.kernels.problem import Call, Problem
-from regard.kernels.strips import passes
+from regard.kernels.strips import loops, passes
+from regard.kernels.strips.jobs import jobs_of
 from regard.kernels.strips.part import Work
 from regard.kernels.strips.strip import Strip
 from regard.kernels.tiles import compared
 
 
 def attend(
-    call: Call, problem: Problem, strips: Sequence[Strip], *, lengths: list[int] | None = None, block: int = 1
+    call: Call,
+    problem: Problem,
+    strips: Sequence[Strip],
+    *,
+    lengths: list[int] | None = None,
+    block: int = 1,
+    band: tuple[int, int] | None = None,
 ) -> Tensor:
-    """The context of a call, by its strips; keys are filled up to whole blocks where those are gathered."""
+    """The context of a call, by its strips; keys are filled up to whole blocks where those are gathered.
+
+    `band` says that a window so far to the left and right is all that hides, beside the lengths.
+    """
     with no_autocast(call.q.device):
         q, k, v = (x if x.stride(-1) == 1 else x.contiguous() for x in inputs(call))
         call = in_full(call)
@@ -38,6 +48,7 @@ def attend(
             getattr(call.score, "cap", None),
             sink,
             lengths,
+            band,
             int(torch.randint(2**62, ()).item()) if call.dropout else 0,
         )
         return _Attend.apply(work, q, k, v, sink, *learned(call.bias), *learned(call.after)).to(call.v.dtype)
@@ -58,8 +69,9 @@ class _Attend(torch.autograd.Function):
         ctx: Any, work: Work, q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, *of_rules: Tensor
     ) -> Tensor:
         ctx.save_for_backward(q, k, v, *of_rules)
-        ctx.work = work
-        return passes.context(work, q, k, v)
+        jobs = jobs_of(work, q)
+        ctx.work, ctx.jobs = work, jobs if jobs is not None and loops.ready() is not None else None
+        return passes.context(work, q, k, v) if ctx.jobs is None else loops.context(work, ctx.jobs, q, k, v)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple:
@@ -67,5 +79,7 @@ class _Attend(torch.autograd.Function):
             raise RuntimeError(
                 "the gradient of this gradient is not there: compute with regard.kernel('reference') for one"
             )
-        q, k, v, *_ = ctx.saved_tensors
-        return None, *passes.gradients(ctx.work, q, k, v, gradient.contiguous())
+        q, k, v, *of_rules = ctx.saved_tensors
+        if ctx.jobs is None:
+            return None, *passes.gradients(ctx.work, q, k, v, gradient.contiguous())
+        return None, *loops.gradients(ctx.work, ctx.jobs, q, k, v, gradient), None, *(None for _ in of_rules)

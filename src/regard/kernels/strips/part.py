@@ -31,11 +31,16 @@ class Work:
     """(H,)"""
     lengths: list[int] | None = None
     """Keys from this number on are hidden from the batch row, beside what a strip says."""
+    band: tuple[int, int] | None = None
+    """(left, right), where that and the lengths are all that hides."""
     seed: int = 0
     """What dropout's draws begin with."""
 
-    def parts(self) -> Iterator["Part"]:
-        """Every strip for every batch row, with what the rules say there; said once where rows do not matter."""
+    def parts(self, *, once: bool = False) -> Iterator["Part"]:
+        """Every strip for every batch row, with what the rules say there; said once where rows do not matter.
+
+        With `once` a strip comes once for all batch rows where they do not matter, as b = -1.
+        """
         B, H, _, _ = self.size
         varies = any(_varies(rule, B) for rule in (self.mask, self.bias, self.after))
         for number, strip in enumerate(self.strips):
@@ -47,7 +52,10 @@ class Work:
                     continue  # there is padding alone
                 if part is None or varies or length is not None:
                     part = Part.of(self, strip, b, heads, length)
-                yield part.for_row(b, number)
+                elif once:
+                    continue
+                alike = once and strip.batch is None and not varies and length is None
+                yield part.for_row(-1 if alike else b, number)
 
 
 @dataclass

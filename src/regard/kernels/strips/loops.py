@@ -1,0 +1,107 @@
+"""A call's jobs by compiled loops: they are told where everything stands, and run.
+
+They stand in `strips_loops/` and want numba (`pip install 'regard[fast]'`); without it `passes.py` computes the same.
+"""
+
+import ctypes
+from types import ModuleType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from regard.kernels.strips.jobs import Jobs
+from regard.kernels.strips.part import Work
+from regard.machine import team
+from regard.machine.loops import tried
+
+
+def context(work: Work, jobs: Jobs, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """(B, H, Tq, Dv); 0 for queries that no job has."""
+    call = _Call(work, jobs, q, k, v)
+    out = call.of_queries(call.v)
+    call.pack("k")
+    call.run(call.loops.forward, -(-8 * call.threads // call.heads), out=out)
+    return out[..., : v.shape[3]]
+
+
+def gradients(
+    work: Work, jobs: Jobs, q: Tensor, k: Tensor, v: Tensor, gradient: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of q, k and v."""
+    call = _Call(work, jobs, q, k, v)
+    even = call.heads % call.threads == 0 or call.heads >= 4 * call.threads
+    parts = 1 if even else call.threads  # as many sums for each head, each by one thread
+    dq = call.of_queries(call.q)
+    dk, dv = (x.new_zeros(parts, *x.shape) for x in (call.k, call.v))
+    call.pack("k", "v")
+    call.run(call.loops.backward, parts, g=_whole(gradient).contiguous(), dq=dq, dk=dk, dv=dv)
+    dk, dv = (x[0] if parts == 1 else x.sum(0) for x in (dk, dv))
+    return dq[..., : q.shape[3]], dk[..., : k.shape[3]], dv[..., : v.shape[3]]
+
+
+class _Call:
+    """What the loops are told of a call."""
+
+    def __init__(self, work: Work, jobs: Jobs, q: Tensor, k: Tensor, v: Tensor) -> None:
+        loops = ready()
+        assert loops is not None
+        self.loops, self.jobs, self.threads = loops, jobs, torch.get_num_threads()
+        self.q, self.k, self.v = _whole(q), _whole(k), _whole(v)
+        B, H, Tq, Tk = work.size
+        self.heads, self.D, Hk = B * k.shape[1], self.q.shape[3], k.shape[1]
+        sizes = {"H": H, "group": H // Hk, "Hk": Hk, "Tq": Tq, "D": self.D, "Dv": self.v.shape[3]}
+        self.told: dict[str, Any] = sizes | {
+            "Tk": k.shape[2],  # which may be more than Tk, up to a whole block
+            "jobs": jobs.table,
+            "count": len(jobs.table),
+            "height": jobs.height,
+            "width": jobs.width,
+            "scale": torch.tensor(work.scale, dtype=torch.float32),
+        }
+        if jobs.band is not None:
+            left, right = jobs.band
+            self.told |= {"banded": 1, "left": left, "right": right, "shift": Tk - Tq, "lengths": jobs.lengths}
+        for name, x in (("q", self.q), ("k", self.k), ("v", self.v)):
+            self.told |= {name: x} | {f"{name}_{of}": x.stride(i) for i, of in enumerate(("batch", "head", "row"))}
+
+    def of_queries(self, like: Tensor) -> Tensor:
+        """(B, H, Tq, ·), 0 where no job will write."""
+        size = *self.q.shape[:3], like.shape[3]
+        return self.q.new_zeros(size) if self.jobs.band is None else self.q.new_empty(size)
+
+    def pack(self, *which: str) -> None:
+        """Make the panels of k, or of k and v."""
+        for name in which:
+            x: Tensor = self.told[name]
+            self.told[f"{name}_panels"] = x.new_empty(*x.shape[:2], -(-x.shape[2] // 16), x.shape[3], 16)
+        self.run(self.loops.pack, 1)
+
+    def run(self, task: Any, parts: int, **more: Tensor) -> None:
+        """A task over the heads of keys, in so many parts each."""
+        places = self.heads * parts
+        threads, span = min(self.threads, places), self.loops.scratch(self.jobs.height, self.jobs.width, self.D)
+        scratch = torch.empty(threads * span)
+        told = self.told | more | {"places": places, "parts": parts, "span": span, "scratch": scratch}
+        of_all = (told.get(name) for name in self.loops.NAMES)
+        numbers = [x.data_ptr() if isinstance(x, Tensor) else (x or 0) for x in of_all]
+        data = (ctypes.c_int64 * len(numbers))(*numbers)
+        team.run(self.loops.compiled(task), ctypes.addressof(data), threads)
+
+
+def _whole(x: Tensor) -> Tensor:
+    """With zeros up to a multiple of 16 features."""
+    over = -x.shape[-1] % 16
+    return F.pad(x, (0, over)) if over else x
+
+
+@tried
+def ready() -> ModuleType:
+    """The compiled loops."""
+    from regard.kernels import strips_loops
+
+    nothing = (ctypes.c_int64 * len(strips_loops.NAMES))()  # no place, so nothing is looked at
+    for task in (strips_loops.pack, strips_loops.forward, strips_loops.backward):
+        team.run(strips_loops.compiled(task), ctypes.addressof(nothing), 1)
+    return strips_loops
