@@ -145,7 +145,7 @@ def test_what_it_takes_and_what_it_leaves_to_others() -> None:
     x = torch.zeros(1, 2, 1024, 64)
     assert plan(x, x, x, mask=window(64, 0)).kernel == "banded"
     assert plan(x, x, x, mask=window(64, 64) & causal() & padding([1000])).kernel == "banded"
-    assert "more than half" in plan(x, x, x, mask=window(600, 600)).reasons["banded"][0]
+    assert "so wide" in plan(x, x, x, mask=window(600, 600)).reasons["banded"][0]
     assert "so few pairs" in plan(*[x[:, :, :128]] * 3, mask=window(8, 8)).reasons["banded"][0]
     assert "to both sides" in plan(x, x, x, mask=causal()).reasons["banded"][0]
     learned = torch.zeros(1024, 1024, requires_grad=True)

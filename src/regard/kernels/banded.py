@@ -36,8 +36,8 @@ class Banded(Kernel):
     def doubts(self, problem: Problem) -> list[str]:
         """See `Kernel.doubts`."""
         reasons = strips.doubts(problem)
-        if 2 * _pairs(problem) > problem.pairs:
-            reasons.append("the window is more than half of the keys")
+        if strips.cost(problem, _pairs(problem)) >= problem.pairs:
+            reasons.append("the window is so wide that one call with a mask takes no longer")
         return reasons
 
     def flops(self, problem: Problem) -> int:

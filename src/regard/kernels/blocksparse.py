@@ -88,7 +88,8 @@ def _cut_for(problem: Problem, call: Call) -> tuple[tuple[Strip, ...], int, int]
     """The grid's strips, their cost, and the side of their tiles."""
     assert call.mask is not None
     side = side_of(None if problem.structure is None else problem.structure.block)
-    return *_cut_once(call.mask, (problem.B, problem.H, problem.Tq, problem.Tk), side), side
+    found, pairs, asked_of = _cut_once(call.mask, (problem.B, problem.H, problem.Tq, problem.Tk), side)
+    return found, strips.cost(problem, pairs, asked_of), side
 
 
 def side_of(block: int | None) -> int:
@@ -101,12 +102,12 @@ def side_of(block: int | None) -> int:
 
 
 Size = tuple[int, int, int, int]
-_Cut = tuple[tuple[Strip, ...], int]
+_Cut = tuple[tuple[Strip, ...], int, int]
 _of_mask: WeakKeyDictionary[Mask, dict[object, _Cut]] = WeakKeyDictionary()
 
 
 def _cut_once(mask: Mask, size: Size, side: int) -> _Cut:
-    """`cut`, and its cost; kept while the mask lives, for all layers, until its tensors are written to."""
+    """`cut`, and its pairs; kept while the mask lives, for all layers, until its tensors are written to."""
     if any(tensor.is_inference() for tensor in mask.tensors):  # these do not count how often they are written to
         return _cut(mask, size, side)
     kept = _of_mask.setdefault(mask, {})
@@ -119,17 +120,14 @@ def _cut_once(mask: Mask, size: Size, side: int) -> _Cut:
 
 def _cut(mask: Mask, size: Size, side: int) -> _Cut:
     found = cut(mask, size, side)
-    return found, _cost(found, size)
+    return found, *_pairs(found, size)
 
 
-def _cost(found: tuple[Strip, ...], size: Size) -> int:
-    """What the strips take, in pairs by SDPA with a mask: a pair takes twice as long here, three times where asked."""
-    B, H, _, _ = size
-    cost = 0
-    for strip in found:
-        times = (B if strip.batch is None else len(strip.batch)) * (H if strip.heads is None else len(strip.heads))
-        cost += times * strip.tiles * strip.height * (2 * strip.keys.width + strip.asks)
-    return cost
+def _pairs(found: tuple[Strip, ...], size: Size) -> tuple[int, int]:
+    """How many the strips compute, and about how many of them the mask is asked."""
+    queries = [strip.queries(*size[:2]) for strip in found]
+    pairs = sum(rows * strip.keys.width for rows, strip in zip(queries, found, strict=True))
+    return pairs, sum(rows * strip.asks for rows, strip in zip(queries, found, strict=True))
 
 
 def cut(mask: Mask, size: Size, side: int) -> tuple[Strip, ...]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from regard.kernels.strips.part import Part, Work
-from regard.kernels.strips.strip import Blocks, Strip
+from regard.kernels.strips.strip import Blocks
 
 HEIGHT = 32
 """Queries of a job in a band; twice as many where it is so wide that few of the pairs are in vain."""
@@ -42,7 +42,7 @@ def jobs_of(work: Work, q: Tensor) -> Jobs | None:
     plain = work.bias is None and work.after is None and work.cap is None and work.sink is None and not work.dropout
     if not plain or q.dtype != torch.float32 or torch.compiler.is_compiling():
         return None
-    queries = [_queries(strip, B, H) for strip in work.strips]
+    queries = [strip.queries(B, H) for strip in work.strips]
     pairs = sum(rows * strip.keys.width for rows, strip in zip(queries, work.strips, strict=True))
     if pairs * q.shape[3] < FEW:
         return None
@@ -53,12 +53,6 @@ def jobs_of(work: Work, q: Tensor) -> Jobs | None:
     if sum(rows * strip.asks for rows, strip in zip(queries, work.strips, strict=True)) > MOST_ASKED:
         return None
     return _of_blocks(work)
-
-
-def _queries(strip: Strip, B: int, H: int) -> int:
-    """Of all the batch rows and heads that it stands for."""
-    batch, heads = (of or range(all_of) for of, all_of in ((strip.batch, B), (strip.heads, H)))
-    return len(batch) * len(heads) * strip.tiles * strip.height
 
 
 def _of_band(work: Work, left: int, right: int) -> Jobs:

@@ -4,6 +4,7 @@ import torch
 
 from regard.kernels.kernel import not_softmax_of_dots
 from regard.kernels.problem import Problem
+from regard.kernels.strips import jobs, loops
 
 FEW = 2**23
 """Products of features over the pairs of one batch row and head below which a call of SDPA with a mask takes less."""
@@ -29,6 +30,21 @@ def doubts(problem: Problem) -> list[str]:
     if problem.learned_matrix:
         reasons.append("each strip's gradient would go through the whole matrix that is learned")
     return reasons
+
+
+def cost(problem: Problem, pairs: int, asked: int = 0) -> int:
+    """What so many pairs take, some of which the mask is asked about, in pairs of SDPA with a mask as a tensor."""
+    slowly = 2 * pairs + asked
+    if slowly < problem.pairs or not _by_loops(problem, pairs):  # loops are not imported to learn what is known
+        return slowly
+    return pairs + asked // 2
+
+
+def _by_loops(problem: Problem, pairs: int) -> bool:
+    """Whether compiled loops compute it, and no slower; SDPA multiplies half formats faster, but in backward."""
+    more = problem.bias or problem.after or problem.dropout or problem.capped
+    quick = problem.dtype == torch.float32 or (problem.grad and problem.dtype != torch.float64)
+    return problem.softmax and quick and not more and pairs * problem.D >= jobs.FEW and loops.ready() is not None
 
 
 def flops(problem: Problem, pairs: int) -> int:

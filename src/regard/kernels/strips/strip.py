@@ -118,6 +118,11 @@ class Strip:
         """Tiles, queries of each, keys of each."""
         return self.tiles, self.height, self.keys.width
 
+    def queries(self, B: int, H: int) -> int:
+        """How many, of all the batch rows and heads for which it stands."""
+        batch, heads = (all_of if of is None else len(of) for of, all_of in ((self.batch, B), (self.heads, H)))
+        return batch * heads * self.tiles * self.height
+
     @cached_property
     def row(self) -> Tensor:
         """The queries' numbers (tiles, 1, height, 1)."""
