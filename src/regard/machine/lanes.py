@@ -134,16 +134,18 @@ def turn(source: Any, i: Any, row: Any, target: Any, j: Any, line: Any, factor: 
 
 def _turned(builder: Any, square: list[Any]) -> list[Any]:
     """Sixteen vectors as a square, turned: halves change places, then quarters, to single numbers (Eklundh 1972)."""
-    lanes = range(LANES)
     for part in (8, 4, 2, 1):
-        upper = [lane if not lane & part else LANES + lane - part for lane in lanes]
-        lower = [lane + part if not lane & part else LANES + lane for lane in lanes]
-        for a in (lane for lane in lanes if not lane & part):
-            pair = square[a], square[a + part]
-            square[a], square[a + part] = (
-                builder.shuffle_vector(*pair, ir.Constant(_INTS, order)) for order in (upper, lower)
-            )
+        for a in (lane for lane in range(LANES) if not lane & part):
+            square[a], square[a + part] = _exchanged(builder, square[a], square[a + part], part)
     return square
+
+
+def _exchanged(builder: Any, x: Any, y: Any, part: int) -> tuple[Any, Any]:
+    """x with y's lanes without `part` in the place of its own with it; and what is left of both."""
+    upper = [lane if not lane & part else LANES + lane - part for lane in range(LANES)]
+    lower = [lane + part if not lane & part else LANES + lane for lane in range(LANES)]
+    one, other = (builder.shuffle_vector(x, y, ir.Constant(_INTS, order)) for order in (upper, lower))
+    return one, other
 
 
 @instruction
@@ -255,6 +257,23 @@ def total(x: Any) -> Any:
         return builder.call(add, [ir.Constant(_FLOAT, 0.0), arguments[0]], fastmath=("reassoc",))
 
     return types.float32(_lanes), code
+
+
+@instruction
+def totals(array: Any, index: Any) -> Any:
+    """The sums of sixteen times sixteen numbers that stand there one after the other."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, index = arguments
+        places = [builder.add(index, ir.Constant(index.type, LANES * i)) for i in range(LANES)]
+        found = [_read(context, builder, signature.args[0], array, place) for place in places]
+        while len(found) > 1:
+            part = len(found) // 2
+            pairs = [_exchanged(builder, *pair, part) for pair in zip(found[:part], found[part:], strict=True)]
+            found = [builder.fadd(*pair) for pair in pairs]
+        return found[0]
+
+    return _lanes(_source(array), types.intp), code
 
 
 @instruction

@@ -36,7 +36,7 @@ from regard.kernels.additive_loops.forms import FAR, NEAR_BY, ONE, ZERO, factor,
 from regard.kernels.additive_loops.softmax import context, softmax
 from regard.machine.addresses import integer, number, power_of_two, put_integer, put_number, take
 from regard.machine.compiling import part
-from regard.machine.lanes import LANES, at_least, largest, load, reciprocal, same, store, total, where_above
+from regard.machine.lanes import LANES, at_least, largest, load, reciprocal, same, store, total, totals, where_above
 
 _SHRUNK = np.float32(2.0**-31)  # times a factor of a product of four
 _UNIT = np.float32(-(2.0**30))  # the scores' while they are summed: -2 r / _UNIT = r / _SHRUNK
@@ -101,9 +101,12 @@ def _score(data: Address, mine: Address, scale: float, n: int, first: int, count
                         into += 4 * CHUNK * LANES
                 r = after
         for r in range(count):
-            at = (n * rows + first + r) * P + start
-            for s in range(some):
-                x = total(load(sums, (r * CHUNK + s) * LANES)) + number(rests, r)
+            at, rest, whole = (n * rows + first + r) * P + start, number(rests, r), some // LANES * LANES
+            for s in range(0, whole, LANES):
+                x = totals(sums, (r * CHUNK + s) * LANES) + same(rest)
+                store(e, at + s, x * same(ONE / _UNIT) * same(scale))
+            for s in range(whole, some):
+                x = total(load(sums, (r * CHUNK + s) * LANES)) + rest
                 put_number(e, at + s, x * (ONE / _UNIT) * scale)
     for r in range(count):
         for s in range(end, keys):  # nobody sees them
@@ -182,18 +185,43 @@ def _far(y: Address, keys: int, x: Address, W: int, table: Address, sums: Addres
     Here and below each load stands by itself: handed over in a tuple, its product is rounded before it is added, and
     the error grows by a sixth.
     """
+    for r in range(0, count - 1, 2):
+        _two_far(y, keys, x + 4 * r * W, W, table, sums + 4 * r * CHUNK * LANES, some)
+    if count % 2:
+        _one_far(y, keys, x + 4 * (count - 1) * W, W, table, sums + 4 * (count - 1) * CHUNK * LANES, some)
+
+
+@part()
+def _two_far(y: Address, keys: int, x: Address, W: int, table: Address, sums: Address, some: int) -> None:
+    """Of two rows, whose numbers stay in registers."""
     c_1, c_2, c_3, c_4 = load(table, 0), load(table, LANES), load(table, 2 * LANES), load(table, 3 * LANES)
     w_1, w_2 = load(table, W), load(table, W + 2 * LANES)
+    a_1, a_2, a_3, a_4 = load(x, 0), load(x, LANES), load(x, 2 * LANES), load(x, 3 * LANES)
+    b_1, b_2, b_3, b_4 = load(x, W), load(x, W + LANES), load(x, W + 2 * LANES), load(x, W + 3 * LANES)
     for s in range(0, some * LANES, LANES):
         y_1, y_2 = load(y, s), load(y, keys * LANES + s)
         y_3, y_4 = load(y, 2 * keys * LANES + s), load(y, 3 * keys * LANES + s)
-        for r in range(count):
-            d_1, d_2 = y_1 * load(x, r * W) + c_1, y_2 * load(x, r * W + LANES) + c_2
-            d_3, d_4 = y_3 * load(x, r * W + 2 * LANES) + c_3, y_4 * load(x, r * W + 3 * LANES) + c_4
-            d_12, d_34 = d_1 * d_2, d_3 * d_4
-            v = (w_1 * d_1 + d_2) * d_34 + (w_2 * d_3 + d_4) * d_12
-            at = r * CHUNK * LANES + s
-            store(sums, at, v * reciprocal(d_12 * d_34) + load(sums, at))
+        d_1, d_2, d_3, d_4 = y_1 * a_1 + c_1, y_2 * a_2 + c_2, y_3 * a_3 + c_3, y_4 * a_4 + c_4
+        e_1, e_2, e_3, e_4 = y_1 * b_1 + c_1, y_2 * b_2 + c_2, y_3 * b_3 + c_3, y_4 * b_4 + c_4
+        d_12, d_34, e_12, e_34 = d_1 * d_2, d_3 * d_4, e_1 * e_2, e_3 * e_4
+        v = (w_1 * d_1 + d_2) * d_34 + (w_2 * d_3 + d_4) * d_12
+        z = (w_1 * e_1 + e_2) * e_34 + (w_2 * e_3 + e_4) * e_12
+        store(sums, s, v * reciprocal(d_12 * d_34) + load(sums, s))
+        at = CHUNK * LANES + s
+        store(sums, at, z * reciprocal(e_12 * e_34) + load(sums, at))
+
+
+@part()
+def _one_far(y: Address, keys: int, x: Address, W: int, table: Address, sums: Address, some: int) -> None:
+    c_1, c_2, c_3, c_4 = load(table, 0), load(table, LANES), load(table, 2 * LANES), load(table, 3 * LANES)
+    w_1, w_2 = load(table, W), load(table, W + 2 * LANES)
+    x_1, x_2, x_3, x_4 = load(x, 0), load(x, LANES), load(x, 2 * LANES), load(x, 3 * LANES)
+    for s in range(0, some * LANES, LANES):
+        d_1, d_2 = load(y, s) * x_1 + c_1, load(y, keys * LANES + s) * x_2 + c_2
+        d_3, d_4 = load(y, 2 * keys * LANES + s) * x_3 + c_3, load(y, 3 * keys * LANES + s) * x_4 + c_4
+        d_12, d_34 = d_1 * d_2, d_3 * d_4
+        v = (w_1 * d_1 + d_2) * d_34 + (w_2 * d_3 + d_4) * d_12
+        store(sums, s, v * reciprocal(d_12 * d_34) + load(sums, s))
 
 
 @part()
