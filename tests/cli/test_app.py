@@ -14,7 +14,7 @@ COMMANDS = ("demo", "train", "fine-tune", "translate", "evaluate", "compare", "a
 
 def process(*arguments, **kwargs):
     return subprocess.run(
-        [sys.executable, "-m", "regard.cli.app", *arguments], capture_output=True, text=True, timeout=60, **kwargs
+        [sys.executable, "-m", "regard", *arguments], capture_output=True, text=True, timeout=60, **kwargs
     )
 
 
@@ -98,7 +98,7 @@ def test_a_reader_that_leaves_brings_no_complaint():
     read, write = os.pipe()
     os.close(read)
     ran = subprocess.run(
-        [sys.executable, "-m", "regard.cli.app", "--help"], stdout=write, stderr=subprocess.PIPE, text=True, timeout=60
+        [sys.executable, "-m", "regard", "--help"], stdout=write, stderr=subprocess.PIPE, text=True, timeout=60
     )
     os.close(write)
     assert ran.stderr == ""

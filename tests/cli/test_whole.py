@@ -88,7 +88,7 @@ def test_ctrl_c_saves_and_resume_goes_on(regard, files, tmp_path):
     model = tmp_path / "model"
     arguments = ["train", files / "train.tsv", "--out", model, "--steps", 100_000, *TINY]
     running = subprocess.Popen(
-        [sys.executable, "-m", "regard.cli.app", *map(str, arguments)],
+        [sys.executable, "-m", "regard", *map(str, arguments)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     log = model / "metrics.jsonl"

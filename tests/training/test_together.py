@@ -72,7 +72,7 @@ def test_torchrun_with_the_command_stops_on_ctrl_c_and_refuses_in_one_line(tmp_p
     (tmp_path / "p.tsv").write_text("the cat sees\tle chat voit\n" * 40, encoding="utf-8")
     sizes = ["--embedding", 8, "--encoder-hidden", 8, "--decoder-hidden", 8, "--vocabulary", 40, "--batch-tokens", 40]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2, "-m"]
-    command += ["regard.cli.app", "train", "p.tsv", "--out", "m", "--steps", 100_000, "--patience", 100_000, *sizes]
+    command += ["regard", "train", "p.tsv", "--out", "m", "--steps", 100_000, "--patience", 100_000, *sizes]
     how = {"cwd": tmp_path, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     how["env"] = {**os.environ, "OMP_NUM_THREADS": "1"}
     running = subprocess.Popen([str(word) for word in command], start_new_session=True, **how)

@@ -110,7 +110,3 @@ def _unexpected(error: Exception) -> int:
 def _say(message: str, code: int) -> int:
     print("regard: " + " ".join(message.split()), file=sys.stderr)
     return code
-
-
-if __name__ == "__main__":
-    main()

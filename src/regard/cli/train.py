@@ -39,7 +39,7 @@ EXAMPLES = (
     "regard train --resume --out en-fr      (goes on after Ctrl-C, or after a crash)\n\n"
     "regard train pairs.tsv --seeds 1,2,3 --out three      (mean and spread over seeds)\n\n"
     "regard train --print-config > my.yaml; regard train pairs.tsv --config my.yaml\n\n"
-    "torchrun --nproc_per_node 2 -m regard.cli.app train pairs.tsv      (each batch split over two processes)"
+    "torchrun --nproc_per_node 2 -m regard train pairs.tsv      (each batch split over two processes)"
 )
 
 

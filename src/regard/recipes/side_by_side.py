@@ -91,7 +91,7 @@ def command(run: Run, folder: Path) -> list[str]:
     config = folder / f"{run.name}.yaml"
     config.write_text(json.dumps(run.settings.to_mapping(), indent=2) + "\n", encoding="utf-8")  # JSON is YAML
     return [
-        *(sys.executable, "-m", "regard.cli.app", "train", str(folder / "train.tsv")),
+        *(sys.executable, "-m", "regard", "train", str(folder / "train.tsv")),
         *("--valid", str(folder / "valid.tsv"), "--config", str(config), "--out", str(run.folder)),
     ]
 
