@@ -152,6 +152,34 @@ def test_threads_share_the_heads_and_one_heads_queries(heads: int) -> None:
 
 
 @needs_loops
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+def test_the_dtype_of_new_tensors_is_the_users_affair(dtype: torch.dtype) -> None:
+    x = drawn(EVEN)
+    usual = by_loops("banded", window(20, 30), *x)
+    torch.set_default_dtype(dtype)
+    try:
+        found = by_loops("banded", window(20, 30), *x)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for a, b in zip(found, usual, strict=True):
+        assert torch.equal(a, b)
+
+
+@needs_loops
+def test_many_sums_of_one_heads_gradients_take_no_more_memory_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = drawn((1, 1, 1, 500, 500, 16, 16))
+    one = by_loops("banded", window(20, 30), *x)
+    monkeypatch.setattr(loops, "MOST", 0)
+    torch.set_num_threads(2)
+    try:
+        found = by_loops("banded", window(20, 30), *x)
+    finally:
+        torch.set_num_threads(1)
+    for a, b in zip(found, one, strict=True):
+        assert torch.equal(a, b)
+
+
+@needs_loops
 def test_a_sentence_has_its_own_numbers_in_any_company() -> None:
     x = drawn(EVEN)
     whole = by_loops("banded", window(20, 30), *x)

@@ -38,7 +38,8 @@ class Continuations:
         if loops is None:
             self.normalisers = _normaliser(full(logits))
         else:
-            self.normalisers, self._highest = torch.empty(logits.shape[:2]), _strips(logits, loops)
+            self.normalisers = logits.new_empty(logits.shape[:2], dtype=torch.float32)
+            self._highest = _strips(logits, loops)
             loops.normalisers(numbers(logits), numbers(self.normalisers), numbers(self._highest))
 
     def best(
@@ -57,14 +58,16 @@ class Continuations:
             if self._highest is None:
                 self._highest = _strips(logits, loops)
                 loops.maxima(numbers(logits), offset.numel(), numbers(self._highest))
-            totals, places = offset.new_empty(len(offset), count), torch.empty(len(offset), count, dtype=torch.long)
+            totals = offset.new_empty(len(offset), count)
+            places = torch.empty_like(totals, dtype=torch.long)
             given = (offset.contiguous().numpy(), numbers(logits), numbers(self._highest))
             loops.best(*given, totals.numpy(), places.numpy())
         return totals, places // vocabulary, places % vocabulary
 
 
 def _strips(logits: Tensor, loops: ModuleType) -> Tensor:
-    return torch.empty(*logits.shape[:2], -(-logits.shape[-1] // loops.STRIP))
+    strips = -(-logits.shape[-1] // loops.STRIP)
+    return logits.new_empty(*logits.shape[:2], strips, dtype=torch.float32)
 
 
 def _normaliser(logits: Tensor) -> Tensor:

@@ -179,7 +179,7 @@ def _make(k: Tensor, seen: Tensor | None) -> _Made:
         "tanhs": torch.empty_like(k),
         "middles": k.new_empty(all_n, width),
         "spreads": k.new_empty(all_n, width // loops.BLOCK),
-        "until": torch.empty(all_n, dtype=torch.long),
+        "until": k.new_empty(all_n, dtype=torch.long),
     }
     told = [0] * len(loops.NAMES)
     made = _Made(arrays, all_n, keys, width, told)
@@ -203,7 +203,7 @@ def _run(task: Any, places: int, made: _Made, rows: int, **more: Tensor | int | 
     """A task of the loops over so many places, with these arrays and sizes."""
     loops, told = _loops(), made.told.copy()
     threads = min(torch.get_num_threads(), places) if made.all_n * rows * made.keys * made.width > FEW else 1
-    scratch = torch.empty(threads * loops.scratch(made.width), dtype=torch.float32)
+    scratch = made.arrays["k"].new_empty(threads * loops.scratch(made.width))
     _tell(told, places=places, rows=rows, scratch=scratch, **more)
     data = (ctypes.c_int64 * len(told))(*told)
     team.run(loops.compiled(task), ctypes.addressof(data), threads)

@@ -16,6 +16,9 @@ from regard.kernels.strips.part import Work
 from regard.machine import team
 from regard.machine.loops import tried
 
+MOST = 2**27
+"""Numbers of all sums together: half a gigabyte."""
+
 
 def context(work: Work, jobs: Jobs, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """(B, H, Tq, Dv); 0 for queries that no job has."""
@@ -31,8 +34,7 @@ def gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Of q, k and v."""
     call = _Call(work, jobs, q, k, v)
-    even = call.heads % call.threads == 0 or call.heads >= 4 * call.threads
-    parts = 1 if even else call.threads  # as many sums for each head, each by one thread
+    parts = call.sums()
     dq = call.of_queries(call.q)
     dk, dv = (x.new_zeros(parts, *x.shape) for x in (call.k, call.v))
     call.pack("k", "v")
@@ -58,7 +60,7 @@ class _Call:
             "count": len(jobs.table),
             "height": jobs.height,
             "width": jobs.width,
-            "scale": torch.tensor(work.scale, dtype=torch.float32),
+            "scale": q.new_tensor(work.scale),
         }
         if jobs.band is not None:
             left, right = jobs.band
@@ -71,6 +73,12 @@ class _Call:
         size = *self.q.shape[:3], like.shape[3]
         return self.q.new_zeros(size) if self.jobs.band is None else self.q.new_empty(size)
 
+    def sums(self) -> int:
+        """How many sums of its keys' gradients each head has, so that threads have as much to do, each its own."""
+        if self.heads % self.threads == 0 or self.heads >= 4 * self.threads:
+            return 1
+        return max(1, min(self.threads, MOST // max(self.k.numel(), self.v.numel())))
+
     def pack(self, *which: str) -> None:
         """Make the panels of k, or of k and v."""
         for name in which:
@@ -82,7 +90,7 @@ class _Call:
         """A task over the heads of keys, in so many parts each."""
         places = self.heads * parts
         threads, span = min(self.threads, places), self.loops.scratch(self.jobs.height, self.jobs.width, self.D)
-        scratch = torch.empty(threads * span)
+        scratch = self.q.new_empty(threads * span)
         told = self.told | more | {"places": places, "parts": parts, "span": span, "scratch": scratch}
         of_all = (told.get(name) for name in self.loops.NAMES)
         numbers = [x.data_ptr() if isinstance(x, Tensor) else (x or 0) for x in of_all]
