@@ -15,6 +15,8 @@ from torch import Tensor
 from regard.attend import attend
 from regard.equation.mask import Mask
 from regard.equation.masks import blocks, documents, padding, tokens, window
+from regard.equation.normalisers import Softmax
+from regard.equation.scores import Dot
 from regard.kernels.plan import kernel
 from regard.kernels.strips import jobs, loops, passes
 
@@ -93,6 +95,26 @@ def test_they_err_at_most_twice_as_much_as_pytorch_in_float32(name: str) -> None
     found, plain = by_loops(by, make(), *x), by_torch(make(), *x)
     for fast, slow in zip(errors(found, exact), errors(plain, exact), strict=True):
         assert fast <= 2 * slow + 1e-12
+
+
+@needs_loops
+@pytest.mark.parametrize("capped", [False, True])
+@pytest.mark.parametrize("sink", [None, 0.5, -math.inf, math.inf])
+@pytest.mark.parametrize("name", ["a window and padding", "blocks, odd sizes"])
+def test_caps_and_sinks_are_those_of_the_reference(name: str, sink: float | None, capped: bool) -> None:
+    by, sizes, make = CASES[name]
+    q, k, v, along = drawn(sizes)
+    found = []
+    for kind, dtype in ((by, torch.float32), ("reference", torch.float64)):
+        leaves = [x.to(dtype).requires_grad_() for x in (q, k, v)]
+        if sink is not None:
+            leaves.append(torch.full((sizes[1],), sink, dtype=dtype).requires_grad_())
+        given = {"score": Dot(cap=1.5 if capped else None), "normalise": Softmax(*leaves[3:])}
+        with kernel(kind):
+            out = attend(*leaves[:3], mask=make(), **given)
+        found.append([out, *torch.autograd.grad(out, leaves, along.to(dtype))])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a.double(), b, atol=2e-5, rtol=1e-4)
 
 
 @needs_loops

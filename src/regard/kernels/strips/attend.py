@@ -82,4 +82,4 @@ class _Attend(torch.autograd.Function):
         q, k, v, *of_rules = ctx.saved_tensors
         if ctx.jobs is None:
             return None, *passes.gradients(ctx.work, q, k, v, gradient.contiguous())
-        return None, *loops.gradients(ctx.work, ctx.jobs, q, k, v, gradient), None, *(None for _ in of_rules)
+        return None, *loops.gradients(ctx.work, ctx.jobs, q, k, v, gradient), *(None for _ in of_rules)

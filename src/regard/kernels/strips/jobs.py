@@ -1,6 +1,7 @@
 """What compiled loops do of a call: its strips cut into jobs, a tile of queries each, if they know all that it asks.
 
-They know a plain softmax of dot products in float32, in a band or in blocks; the rest is left to `passes.py`.
+They know the softmax of dot products in float32, beneath a cap and beside a sink too, in a band or in blocks. A bias, a
+factor and dropout are left to `passes.py`.
 """
 
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ class Jobs:
 def jobs_of(work: Work, q: Tensor) -> Jobs | None:
     """A work's jobs, or None where the loops cannot compute it or had better not."""
     B, H, _, _ = work.size
-    plain = work.bias is None and work.after is None and work.cap is None and work.sink is None and not work.dropout
+    plain = work.bias is None and work.after is None and not work.dropout
     if not plain or q.dtype != torch.float32 or torch.compiler.is_compiling():
         return None
     queries = [strip.queries(B, H) for strip in work.strips]

@@ -42,9 +42,9 @@ def cost(problem: Problem, pairs: int, asked: int = 0) -> int:
 
 def _by_loops(problem: Problem, pairs: int) -> bool:
     """Whether compiled loops compute it, and no slower; SDPA multiplies half formats faster, but in backward."""
-    more = problem.bias or problem.after or problem.dropout or problem.capped
+    more = problem.bias or problem.after or problem.dropout
     quick = problem.dtype == torch.float32 or (problem.grad and problem.dtype != torch.float64)
-    return problem.softmax and quick and not more and pairs * problem.D >= jobs.FEW and loops.ready() is not None
+    return quick and not more and pairs * problem.D >= jobs.FEW and loops.ready() is not None
 
 
 def flops(problem: Problem, pairs: int) -> int:

@@ -16,6 +16,8 @@ from regard.kernels.strips.part import Work
 from regard.machine import team
 from regard.machine.loops import tried
 
+LARGE = 2.9e38
+"""Beside which a sink is infinite."""
 MOST = 2**27
 """Numbers of all sums together: half a gigabyte."""
 
@@ -31,16 +33,18 @@ def context(work: Work, jobs: Jobs, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 def gradients(
     work: Work, jobs: Jobs, q: Tensor, k: Tensor, v: Tensor, gradient: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Of q, k and v."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Of q, k, v and the sink."""
     call = _Call(work, jobs, q, k, v)
     parts = call.sums()
     dq = call.of_queries(call.q)
     dk, dv = (x.new_zeros(parts, *x.shape) for x in (call.k, call.v))
     call.pack("k", "v")
-    call.run(call.loops.backward, parts, g=_whole(gradient).contiguous(), dq=dq, dk=dk, dv=dv)
+    missed = None if work.sink is None else q.new_zeros(len(jobs.table), *q.shape[:2])
+    call.run(call.loops.backward, parts, g=_whole(gradient).contiguous(), dq=dq, dk=dk, dv=dv, missed=missed)
     dk, dv = (x[0] if parts == 1 else x.sum(0) for x in (dk, dv))
-    return dq[..., : q.shape[3]], dk[..., : k.shape[3]], dv[..., : v.shape[3]]
+    of_sink = None if missed is None else -missed.sum((0, 1), dtype=torch.float64)
+    return dq[..., : q.shape[3]], dk[..., : k.shape[3]], dv[..., : v.shape[3]], of_sink
 
 
 class _Call:
@@ -53,14 +57,16 @@ class _Call:
         self.q, self.k, self.v = _whole(q), _whole(k), _whole(v)
         B, H, Tq, Tk = work.size
         self.heads, self.D, Hk = B * k.shape[1], self.q.shape[3], k.shape[1]
-        sizes = {"H": H, "group": H // Hk, "Hk": Hk, "Tq": Tq, "D": self.D, "Dv": self.v.shape[3]}
+        sizes = {"B": B, "H": H, "group": H // Hk, "Hk": Hk, "Tq": Tq, "D": self.D, "Dv": self.v.shape[3]}
         self.told: dict[str, Any] = sizes | {
             "Tk": k.shape[2],  # which may be more than Tk, up to a whole block
             "jobs": jobs.table,
             "count": len(jobs.table),
             "height": jobs.height,
             "width": jobs.width,
-            "scale": q.new_tensor(work.scale),
+            "scale": q.new_tensor(work.scale / (work.cap or 1)),
+            "cap": None if work.cap is None else q.new_tensor(work.cap),
+            "sinks": None if work.sink is None else work.sink.detach().to(q).clamp(-LARGE, LARGE).contiguous(),
         }
         if jobs.band is not None:
             left, right = jobs.band
@@ -86,7 +92,7 @@ class _Call:
             self.told[f"{name}_panels"] = x.new_empty(*x.shape[:2], -(-x.shape[2] // 16), x.shape[3], 16)
         self.run(self.loops.pack, 1)
 
-    def run(self, task: Any, parts: int, **more: Tensor) -> None:
+    def run(self, task: Any, parts: int, **more: Tensor | None) -> None:
         """A task over the heads of keys, in so many parts each."""
         places = self.heads * parts
         threads, span = min(self.threads, places), self.loops.scratch(self.jobs.height, self.jobs.width, self.D)

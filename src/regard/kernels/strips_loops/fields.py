@@ -8,7 +8,9 @@ A job is nine integers, in the order of `JOB`: its first query and how many; whe
 (int64), how many blocks and their size; where a byte for each pair of its queries and its first `asked` keys stands,
 not 0 if it is hidden; and the batch row and the head that it is for, -1 for all.
 
-In a band a query at i sees the keys from i + shift - left to i + shift + right, and before the batch row's length.
+With a cap `scale` is that of the products divided by it. `missed` is (jobs, B, H): of each job and head what its sink's
+gradient is, but for the sign. In a band a query at i sees the keys from i + shift - left to i + shift + right, and
+before the batch row's length.
 """
 
 from regard.machine.lanes import LANES
@@ -19,13 +21,14 @@ CHUNK = 64
 Address = int
 NAMES = (
     *("taken", "members", "places", "parts", "scratch", "span"),  # span: a thread's floats of scratch
-    *("H", "group", "Hk", "Tq", "Tk", "D", "Dv"),  # group: heads of queries that share one of keys
+    *("B", "H", "group", "Hk", "Tq", "Tk", "D", "Dv"),  # group: heads of queries that share one of keys
     *("jobs", "count"),
     *("banded", "left", "right", "shift", "lengths"),  # lengths: int64 of each batch row, or 0
     *("q", "q_batch", "q_head", "q_row"),
     *("k", "k_batch", "k_head", "k_row"),
     *("v", "v_batch", "v_head", "v_row"),
-    *("k_panels", "v_panels", "scale", "out"),  # scale: where it stands
+    *("k_panels", "v_panels", "out"),
+    *("scale", "cap", "sinks", "missed"),  # where they stand: one, one or 0, H or 0, and for their gradient
     *("g", "dq", "dk", "dv", "height", "width"),  # of the largest job
 )
 (
@@ -35,6 +38,7 @@ NAMES = (
     PARTS,
     SCRATCH,
     SPAN,
+    BATCH_ROWS,
     HEADS,
     GROUP,
     KEY_HEADS,
@@ -63,8 +67,11 @@ NAMES = (
     V_ROW,
     K_PANELS,
     V_PANELS,
-    SCALE,
     OUT,
+    SCALE,
+    CAP,
+    SINKS,
+    MISSED,
     GRADIENT,
     D_Q,
     D_K,
@@ -77,5 +84,5 @@ JOB = ("row", "height", "starts", "blocks", "size", "hidden", "asked", "batch", 
 
 
 def scratch(height: int, width: int, D: int) -> int:
-    """Floats that a thread needs: a tile's queries, weights and their gradients."""
-    return height * (D + 2 * width) + LANES
+    """Floats that a thread needs: a tile's queries, weights, their gradients, tangents; and what sinks take of rows."""
+    return height * (D + 3 * width + 1) + LANES

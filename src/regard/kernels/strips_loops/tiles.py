@@ -9,7 +9,9 @@ import numpy as np
 from regard.kernels.strips_loops.fields import (
     BANDED,
     BATCH,
+    BATCH_ROWS,
     BLOCKS,
+    CAP,
     CHUNK,
     COUNT,
     D_K,
@@ -29,6 +31,7 @@ from regard.kernels.strips_loops.fields import (
     KEY_HEADS,
     KEYS,
     MEMBERS,
+    MISSED,
     MOST_KEYS,
     MOST_QUERIES,
     OUT,
@@ -57,8 +60,8 @@ from regard.kernels.strips_loops.fields import (
     V,
 )
 from regard.kernels.strips_loops.panels import rows_of
-from regard.kernels.strips_loops.softmax import seen, through, weights
-from regard.machine.addresses import integer, number, take
+from regard.kernels.strips_loops.softmax import bend, seen, through, unbend, weights
+from regard.machine.addresses import integer, number, put_number, take
 from regard.machine.compiling import part
 from regard.machine.lanes import LANES, load, same, store
 from regard.machine.products import product
@@ -113,7 +116,8 @@ def _forward(data: Address, mine: Address, job: Address, n: int, h: int) -> None
         _clear(out, height * Dv)
         return
     e = mine + 4 * integer(data, MOST_QUERIES) * integer(data, WIDTH)
-    _weights(data, mine, job, n, h, e, W)
+    missed = e + 4 * integer(data, MOST_QUERIES) * integer(data, MOST_KEYS)
+    _weights(data, mine, job, n, h, e, W, e, missed)
     _add_up(data, job, e, W, rows_of(data, n, V, V_BATCH, V_HEAD), integer(data, V_ROW), out, Dv)
 
 
@@ -127,13 +131,18 @@ def _backward(data: Address, mine: Address, job: Address, n: int, its: int, h: i
     if W == 0:
         _clear(dq, height * D)
         return
-    e = mine + 4 * integer(data, MOST_QUERIES) * D
-    d = e + 4 * integer(data, MOST_QUERIES) * integer(data, MOST_KEYS)
+    e, room = mine + 4 * integer(data, MOST_QUERIES) * D, 4 * integer(data, MOST_QUERIES) * integer(data, MOST_KEYS)
+    d, tangents, missed = e + room, e + 2 * room, e + 3 * room
     at = (its * (integer(data, PLACES) // integer(data, PARTS)) + n) * keys
-    _weights(data, mine, job, n, h, e, W)
+    _weights(data, mine, job, n, h, e, W, tangents, missed)
     _spread(data, job, e, W, g, integer(data, D_V) + 4 * at * Dv, Dv)
     _compare(job, g, Dv, integer(data, V_PANELS) + 4 * n * _filled(keys) * Dv, d, W)
-    through(e, d, height, W)
+    of_sink = through(e, d, height, W, missed)
+    if integer(data, MISSED):
+        at_sink = (job - integer(data, JOBS)) // (8 * _NUMBERS) * integer(data, BATCH_ROWS) + b
+        put_number(integer(data, MISSED), at_sink * integer(data, HEADS) + h, of_sink)
+    if integer(data, CAP):
+        unbend(data, d, tangents, height * W)
     _spread(data, job, d, W, mine, integer(data, D_K) + 4 * at * D, D)
     _add_up(data, job, d, W, rows_of(data, n, K, K_BATCH, K_HEAD), integer(data, K_ROW), dq, D)
     scale = same(number(integer(data, SCALE), 0))
@@ -142,7 +151,9 @@ def _backward(data: Address, mine: Address, job: Address, n: int, its: int, h: i
 
 
 @part()
-def _weights(data: Address, mine: Address, job: Address, n: int, h: int, e: Address, W: int) -> None:
+def _weights(
+    data: Address, mine: Address, job: Address, n: int, h: int, e: Address, W: int, tangents: Address, missed: Address
+) -> None:
     """P of one tile and head, with its queries times the scale in `mine`."""
     D, b, scale = integer(data, WIDTH), n // integer(data, KEY_HEADS), same(number(integer(data, SCALE), 0))
     q = integer(data, Q) + 4 * (b * integer(data, Q_BATCH) + h * integer(data, Q_HEAD))
@@ -151,7 +162,9 @@ def _weights(data: Address, mine: Address, job: Address, n: int, h: int, e: Addr
         for j in range(0, D, LANES):
             store(mine, i * D + j, load(q, row + j) * scale)
     _compare(job, mine, D, integer(data, K_PANELS) + 4 * n * _filled(integer(data, KEYS)) * D, e, W)
-    weights(data, job, b, e, W)
+    if integer(data, CAP):
+        bend(data, e, tangents, integer(job, HEIGHT) * W)
+    weights(data, job, b, h, e, W, missed)
 
 
 @part()
