@@ -29,6 +29,7 @@ from regard.decoding.sampling import sample
 from regard.decoding.unknown import replace_unknown
 from regard.errors import UserError
 from regard.folder import TOKENIZER, WEIGHTS, read_config, read_weights
+from regard.machine.packed import weights_stay
 from regard.machine.progress import Progress
 from regard.machine.workers import Workers
 from regard.models.seq2seq import Seq2Seq
@@ -198,7 +199,7 @@ class Translator:
         found = [[] if ids else [self._blank(text)] for text, ids in zip(sentences, sources, strict=True)]
         todo = [i for i, translations in enumerate(found) if not translations]
         width = n if decoding.sample else decoding.beam
-        with Progress(len(todo), progress) as bar:
+        with Progress(len(todo), progress) as bar, weights_stay():
             for chunk in _by_length(todo, sources, max(1, batch_tokens // width)):
                 batch = self._decode([sources[i] for i in chunk], [prefixes[i] for i in chunk], n, decoding, attention)
                 for i, hypotheses in zip(chunk, batch, strict=True):

@@ -1,31 +1,43 @@
 """Products by a weight that stays as it is, in bfloat16: the weight is put once in the order the processor wants.
 
 oneDNN multiplies bfloat16 by blocks, and puts the weight in their order at every product; a decoder's steps, each a few
-rows by the same weights, did little else. What is kept is kept as long as the weight, until it changes.
+rows by the same weights, did little else. What is kept is kept while somebody promises that weights stay: whether one
+has changed cannot be told, as PyTorch's fused optimizers count no version.
 
 The operators are PyTorch's own for its compiler, without a promise to stay: where one is missing, products are plain.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from regard.machine import rows
 
 LEAST = 2**17  # numbers of a weight, from which its order costs more than finding what is kept
 ROWS = 128  # oneDNN takes milliseconds to get ready for each size: rows are filled up, so that few sizes come
 
-_packed: Any = WeakTensorKeyDictionary()  # weight: (what it was, in order)
+_kept: ContextVar[dict[int, tuple[Tensor, Tensor]] | None] = ContextVar("kept", default=None)  # id: weight, in order
+
+
+@contextmanager
+def weights_stay() -> Iterator[None]:
+    """A promise: no weight is written to while this lasts, in this thread's products."""
+    before = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(before)
 
 
 def linear(
     x: Float[Tensor, "*batch features"], weight: Float[Tensor, "out features"], bias: Tensor | None = None
 ) -> Float[Tensor, "*batch out"]:
-    """x Wᵀ + b, as `torch.nn.functional.linear`; by the W that was kept, under autocast to bfloat16 without gradient.
+    """x Wᵀ + b, as `torch.nn.functional.linear`; by a W put in order, under autocast to bfloat16 where weights stay.
 
     A row's numbers are then its own: they do not depend on the rows beside it, nor on how many there are.
     """
@@ -44,7 +56,8 @@ def linear(
 
 def _pays(x: Tensor, weight: Tensor) -> bool:
     return (
-        not torch.is_grad_enabled()
+        _kept.get() is not None
+        and not torch.is_grad_enabled()
         and x.device.type == "cpu"
         and not torch.compiler.is_compiling()
         and torch.is_autocast_enabled("cpu")
@@ -64,8 +77,8 @@ def _can_reorder() -> bool:
 
 
 def _of(weight: Tensor) -> Tensor:
-    kind = weight._version, weight.data_ptr(), weight.shape
-    kept = _packed.get(weight)
-    if kept is None or kept[0] != kind:
-        kept = _packed[weight] = kind, torch.ops.mkldnn._reorder_linear_weight(weight.detach().bfloat16(), None)
-    return kept[1]
+    kept = _kept.get()
+    assert kept is not None
+    if id(weight) not in kept:  # which holds it, so that its id stays its own
+        kept[id(weight)] = weight, torch.ops.mkldnn._reorder_linear_weight(weight.detach().bfloat16(), None)
+    return kept[id(weight)][1]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from regard.config import Settings
+from regard.config import Settings, TrainConfig
 from regard.data.pairs import Pairs
 from regard.errors import UserError
 from regard.folder import CONFIG, read_config, write
@@ -28,6 +28,21 @@ def train_once(settings: Settings, folder: Path, data: Callable[[str], Pairs], a
             raise UserError(f"{folder}: {difference}: delete it to train anew")
         return
     fit(settings, folder, data("train"), data("valid"), resume=begun, origin={"set": about}, label=label)
+
+
+def fine_tune_once(start: Path, folder: Path, data: Callable[[str], Pairs], config: TrainConfig, about: str) -> None:
+    """Go on from the model in `start` by self-critical training on BLEU, into `folder`; unless it is done already.
+
+    UserError if that was done, or begun, with other settings.
+    """
+    from regard.training import fine_tune
+
+    begun = (folder / CONFIG).exists()
+    if begun and (before := read_config(folder))["best_valid"]:
+        if difference := Settings(train=config).difference({"train": before["train"]}):
+            raise UserError(f"{folder}: {difference}: delete it to train anew")
+        return
+    fine_tune(start, folder, data("train"), data("valid"), config=config, resume=begun, origin={"set": about})
 
 
 def judge_once(folder: Path, how: Mapping[str, Any], judge: Callable[[], dict[str, Any]]) -> dict[str, Any]:
