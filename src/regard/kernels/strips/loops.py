@@ -86,7 +86,9 @@ class _Call:
         return max(1, min(self.threads, MOST // max(self.k.numel(), self.v.numel())))
 
     def pack(self, *which: str) -> None:
-        """Make the panels of k, or of k and v."""
+        """Make the panels of k, or of k and v; in a band threads make their own."""
+        if self.jobs.band is not None:
+            return
         for name in which:
             x: Tensor = self.told[name]
             self.told[f"{name}_panels"] = x.new_empty(*x.shape[:2], -(-x.shape[2] // 16), x.shape[3], 16)
@@ -95,7 +97,8 @@ class _Call:
     def run(self, task: Any, parts: int, **more: Tensor | None) -> None:
         """A task over the heads of keys, in so many parts each."""
         places = self.heads * parts
-        threads, span = min(self.threads, places), self.loops.scratch(self.jobs.height, self.jobs.width, self.D)
+        threads, jobs = min(self.threads, places), self.jobs
+        span = self.loops.scratch(jobs.height, jobs.width, self.D, self.v.shape[3], jobs.band is not None)
         scratch = self.q.new_empty(threads * span)
         told = self.told | more | {"places": places, "parts": parts, "span": span, "scratch": scratch}
         of_all = (told.get(name) for name in self.loops.NAMES)

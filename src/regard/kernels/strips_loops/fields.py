@@ -17,6 +17,8 @@ from regard.machine.lanes import LANES
 
 CHUNK = 64
 """Keys whose numbers stay in the first cache while the tile's queries meet them."""
+TOGETHER = 32
+"""Neighbouring jobs in a band, whose keys a thread puts in order at once."""
 
 Address = int
 NAMES = (
@@ -83,6 +85,7 @@ JOB = ("row", "height", "starts", "blocks", "size", "hidden", "asked", "batch", 
 (ROW, HEIGHT, STARTS, BLOCKS, SIZE, HIDDEN, ASKED, BATCH, HEAD) = range(len(JOB))
 
 
-def scratch(height: int, width: int, D: int) -> int:
-    """Floats that a thread needs: a tile's queries, weights, their gradients, tangents; and what sinks take of rows."""
-    return height * (D + 3 * width + 1) + LANES
+def scratch(height: int, width: int, D: int, Dv: int, banded: bool) -> int:
+    """Floats that a thread needs: a tile's queries, weights, their gradients, tangents; what sinks take; panels."""
+    of_job = height * (D + 3 * width + 1) + LANES
+    return of_job + (TOGETHER * height + width + LANES) * (D + Dv) if banded else of_job

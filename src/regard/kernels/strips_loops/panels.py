@@ -1,4 +1,8 @@
-"""Keys and values as small products want them where features are summed: sixteen side by side."""
+"""Keys and values as small products want them where features are summed: sixteen side by side.
+
+Blocks may want any key, so all are put so, once. In a band some neighbouring jobs want neighbouring keys: a thread puts
+those in order in its own cache, and nothing as long as the keys is written.
+"""
 
 import numpy as np
 
@@ -30,13 +34,28 @@ _ZERO, _ONE = np.float32(0), np.float32(1)
 
 def pack(data: Address) -> None:
     """Place (b, a head of keys): `k_panels`, and `v_panels` where they are wanted."""
+    keys = filled(integer(data, KEYS))
     place = take(data, TAKEN)
     while place < integer(data, PLACES):
-        k, v = rows_of(data, place, K, K_BATCH, K_HEAD), rows_of(data, place, V, V_BATCH, V_HEAD)
-        _pack(data, k, integer(data, K_ROW), integer(data, K_PANELS), place, integer(data, WIDTH))
+        pack_keys(data, place, 0, keys, integer(data, K_PANELS) + 4 * place * keys * integer(data, WIDTH))
         if integer(data, V_PANELS):
-            _pack(data, v, integer(data, V_ROW), integer(data, V_PANELS), place, integer(data, VALUE_WIDTH))
+            into = integer(data, V_PANELS) + 4 * place * keys * integer(data, VALUE_WIDTH)
+            pack_values(data, place, 0, keys, into)
         place = take(data, TAKEN)
+
+
+@part()
+def pack_keys(data: Address, n: int, begin: int, end: int, into: Address) -> None:
+    """A head's keys from begin to end, multiples of 16."""
+    x, row = rows_of(data, n, K, K_BATCH, K_HEAD), integer(data, K_ROW)
+    _pack(x, row, into, integer(data, WIDTH), begin, end, integer(data, KEYS))
+
+
+@part()
+def pack_values(data: Address, n: int, begin: int, end: int, into: Address) -> None:
+    """A head's values likewise."""
+    x, row = rows_of(data, n, V, V_BATCH, V_HEAD), integer(data, V_ROW)
+    _pack(x, row, into, integer(data, VALUE_WIDTH), begin, end, integer(data, KEYS))
 
 
 @part()
@@ -47,15 +66,20 @@ def rows_of(data: Address, n: int, x: int, batch: int, head: int) -> Address:
 
 
 @part()
-def _pack(data: Address, x: Address, row: int, panels: Address, n: int, D: int) -> None:
-    keys = integer(data, KEYS)
-    into = panels + 4 * n * ((keys + (LANES - 1)) // LANES) * LANES * D
-    for key in range(0, keys, LANES):
+def _pack(x: Address, row: int, into: Address, D: int, begin: int, end: int, keys: int) -> None:
+    for key in range(begin, end, LANES):
+        at = (key - begin) * D
         if key + LANES <= keys:
             for d in range(0, D, LANES):
-                turn(x, key * row + d, row, into, key * D + d * LANES, LANES, same(_ONE))
+                turn(x, key * row + d, row, into, at + d * LANES, LANES, same(_ONE))
         else:
             for d in range(D):
                 for lane in range(LANES):
-                    at = key * D + d * LANES + lane
-                    put_number(into, at, number(x, (key + lane) * row + d) if key + lane < keys else _ZERO)
+                    there = number(x, (key + lane) * row + d) if key + lane < keys else _ZERO
+                    put_number(into, at + d * LANES + lane, there)
+
+
+@part()
+def filled(keys: int) -> int:
+    """Up to a multiple of 16."""
+    return (keys + (LANES - 1)) // LANES * LANES

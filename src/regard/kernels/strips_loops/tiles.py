@@ -48,6 +48,7 @@ from regard.kernels.strips_loops.fields import (
     SPAN,
     STARTS,
     TAKEN,
+    TOGETHER,
     V_BATCH,
     V_HEAD,
     V_PANELS,
@@ -59,7 +60,7 @@ from regard.kernels.strips_loops.fields import (
     Q,
     V,
 )
-from regard.kernels.strips_loops.panels import rows_of
+from regard.kernels.strips_loops.panels import filled, pack_keys, pack_values, rows_of
 from regard.kernels.strips_loops.softmax import bend, seen, through, unbend, weights
 from regard.machine.addresses import integer, number, put_number, take
 from regard.machine.compiling import part
@@ -73,31 +74,87 @@ _ZERO = np.float32(0)
 def forward(data: Address) -> None:
     """Place (b, a head of keys, part): the contexts of its jobs."""
     mine = integer(data, SCRATCH) + 4 * integer(data, SPAN) * take(data, MEMBERS)
-    parts, group = integer(data, PARTS), integer(data, GROUP)
+    parts, group, heads = integer(data, PARTS), integer(data, GROUP), integer(data, KEY_HEADS)
     place = take(data, TAKEN)
     while place < integer(data, PLACES):
-        n = place // parts
-        for at in range(place % parts, integer(data, COUNT), parts):
-            job = integer(data, JOBS) + 8 * _NUMBERS * at
-            for h in range(n % integer(data, KEY_HEADS) * group, (n % integer(data, KEY_HEADS) + 1) * group):
-                if _is_for(job, n // integer(data, KEY_HEADS), h):
-                    _forward(data, mine, job, n, h)
+        n, its = place // parts, place % parts
+        k_panels = _of_all(data, K_PANELS, n, integer(data, WIDTH))
+        for number_of in range(_jobs(data, its)):
+            job = _job(data, its, number_of)
+            if integer(data, BANDED) and number_of % TOGETHER == 0:
+                begin, end = _keys_of(data, its, number_of)
+                k_panels = _own(data, mine) - 4 * begin * integer(data, WIDTH)
+                pack_keys(data, n, begin, end, _own(data, mine))
+            for h in range(n % heads * group, (n % heads + 1) * group):
+                if _is_for(job, n // heads, h):
+                    _forward(data, mine, job, n, h, k_panels)
         place = take(data, TAKEN)
 
 
 def backward(data: Address) -> None:
     """Place (b, a head of keys, part): the gradients of its jobs, those of keys and values added to the part's own."""
     mine = integer(data, SCRATCH) + 4 * integer(data, SPAN) * take(data, MEMBERS)
-    parts, group = integer(data, PARTS), integer(data, GROUP)
+    parts, group, heads = integer(data, PARTS), integer(data, GROUP), integer(data, KEY_HEADS)
     place = take(data, TAKEN)
     while place < integer(data, PLACES):
         n, its = place // parts, place % parts
-        for at in range(its, integer(data, COUNT), parts):
-            job = integer(data, JOBS) + 8 * _NUMBERS * at
-            for h in range(n % integer(data, KEY_HEADS) * group, (n % integer(data, KEY_HEADS) + 1) * group):
-                if _is_for(job, n // integer(data, KEY_HEADS), h):
-                    _backward(data, mine, job, n, its, h)
+        k_panels = _of_all(data, K_PANELS, n, integer(data, WIDTH))
+        v_panels = _of_all(data, V_PANELS, n, integer(data, VALUE_WIDTH))
+        for number_of in range(_jobs(data, its)):
+            job = _job(data, its, number_of)
+            if integer(data, BANDED) and number_of % TOGETHER == 0:
+                begin, end = _keys_of(data, its, number_of)
+                of_values = _own(data, mine) + 4 * (end - begin) * integer(data, WIDTH)
+                k_panels = _own(data, mine) - 4 * begin * integer(data, WIDTH)
+                v_panels = of_values - 4 * begin * integer(data, VALUE_WIDTH)
+                pack_keys(data, n, begin, end, _own(data, mine))
+                pack_values(data, n, begin, end, of_values)
+            for h in range(n % heads * group, (n % heads + 1) * group):
+                if _is_for(job, n // heads, h):
+                    _backward(data, mine, job, n, its, h, k_panels, v_panels)
         place = take(data, TAKEN)
+
+
+@part()
+def _jobs(data: Address, its: int) -> int:
+    """How many a part has."""
+    if integer(data, BANDED):
+        return _first(data, its + 1) - _first(data, its)
+    return (integer(data, COUNT) - its + (integer(data, PARTS) - 1)) // integer(data, PARTS)
+
+
+@part()
+def _job(data: Address, its: int, number_of: int) -> Address:
+    """A part's job: neighbours in a band, and elsewhere every `parts`-th, as heads may follow each other there."""
+    at = _first(data, its) + number_of if integer(data, BANDED) else its + number_of * integer(data, PARTS)
+    return integer(data, JOBS) + 8 * _NUMBERS * at
+
+
+@part()
+def _first(data: Address, its: int) -> int:
+    return integer(data, COUNT) * its // integer(data, PARTS)
+
+
+@part()
+def _keys_of(data: Address, its: int, number_of: int) -> tuple[int, int]:
+    """The first key of some neighbouring jobs in a band, and behind the last."""
+    first = _job(data, its, number_of)
+    last = _job(data, its, min(number_of + TOGETHER, _jobs(data, its)) - 1)
+    begin = integer(integer(first, STARTS), 0)
+    return begin, max(begin, integer(integer(last, STARTS), 0) + integer(last, SIZE))
+
+
+@part()
+def _of_all(data: Address, panels: int, n: int, D: int) -> Address:
+    """A head's panels among all heads'."""
+    return integer(data, panels) + 4 * n * filled(integer(data, KEYS)) * D
+
+
+@part()
+def _own(data: Address, mine: Address) -> Address:
+    """Where a thread has panels of its own: behind what a job wants."""
+    height, width = integer(data, MOST_QUERIES), integer(data, MOST_KEYS)
+    return mine + 4 * (height * (integer(data, WIDTH) + 3 * width + 1) + LANES)
 
 
 @part()
@@ -107,7 +164,7 @@ def _is_for(job: Address, b: int, h: int) -> bool:
 
 
 @part()
-def _forward(data: Address, mine: Address, job: Address, n: int, h: int) -> None:
+def _forward(data: Address, mine: Address, job: Address, n: int, h: int, k_panels: Address) -> None:
     """O of one tile and head."""
     b, Dv = n // integer(data, KEY_HEADS), integer(data, VALUE_WIDTH)
     W, height = _width(data, job, b), integer(job, HEIGHT)
@@ -117,12 +174,14 @@ def _forward(data: Address, mine: Address, job: Address, n: int, h: int) -> None
         return
     e = mine + 4 * integer(data, MOST_QUERIES) * integer(data, WIDTH)
     missed = e + 4 * integer(data, MOST_QUERIES) * integer(data, MOST_KEYS)
-    _weights(data, mine, job, n, h, e, W, e, missed)
+    _weights(data, mine, job, n, h, e, W, e, missed, k_panels)
     _add_up(data, job, e, W, rows_of(data, n, V, V_BATCH, V_HEAD), integer(data, V_ROW), out, Dv)
 
 
 @part()
-def _backward(data: Address, mine: Address, job: Address, n: int, its: int, h: int) -> None:
+def _backward(
+    data: Address, mine: Address, job: Address, n: int, its: int, h: int, k_panels: Address, v_panels: Address
+) -> None:
     """dQ of one tile and head, and what it adds to dK and dV."""
     b, D, Dv = n // integer(data, KEY_HEADS), integer(data, WIDTH), integer(data, VALUE_WIDTH)
     W, height, keys = _width(data, job, b), integer(job, HEIGHT), integer(data, KEYS)
@@ -134,9 +193,9 @@ def _backward(data: Address, mine: Address, job: Address, n: int, its: int, h: i
     e, room = mine + 4 * integer(data, MOST_QUERIES) * D, 4 * integer(data, MOST_QUERIES) * integer(data, MOST_KEYS)
     d, tangents, missed = e + room, e + 2 * room, e + 3 * room
     at = (its * (integer(data, PLACES) // integer(data, PARTS)) + n) * keys
-    _weights(data, mine, job, n, h, e, W, tangents, missed)
+    _weights(data, mine, job, n, h, e, W, tangents, missed, k_panels)
     _spread(data, job, e, W, g, integer(data, D_V) + 4 * at * Dv, Dv)
-    _compare(job, g, Dv, integer(data, V_PANELS) + 4 * n * _filled(keys) * Dv, d, W)
+    _compare(job, g, Dv, v_panels, d, W)
     of_sink = through(e, d, height, W, missed)
     if integer(data, MISSED):
         at_sink = (job - integer(data, JOBS)) // (8 * _NUMBERS) * integer(data, BATCH_ROWS) + b
@@ -152,7 +211,16 @@ def _backward(data: Address, mine: Address, job: Address, n: int, its: int, h: i
 
 @part()
 def _weights(
-    data: Address, mine: Address, job: Address, n: int, h: int, e: Address, W: int, tangents: Address, missed: Address
+    data: Address,
+    mine: Address,
+    job: Address,
+    n: int,
+    h: int,
+    e: Address,
+    W: int,
+    tangents: Address,
+    missed: Address,
+    k_panels: Address,
 ) -> None:
     """P of one tile and head, with its queries times the scale in `mine`."""
     D, b, scale = integer(data, WIDTH), n // integer(data, KEY_HEADS), same(number(integer(data, SCALE), 0))
@@ -161,7 +229,7 @@ def _weights(
         row = (integer(job, ROW) + i) * integer(data, Q_ROW)
         for j in range(0, D, LANES):
             store(mine, i * D + j, load(q, row + j) * scale)
-    _compare(job, mine, D, integer(data, K_PANELS) + 4 * n * _filled(integer(data, KEYS)) * D, e, W)
+    _compare(job, mine, D, k_panels, e, W)
     if integer(data, CAP):
         bend(data, e, tangents, integer(job, HEIGHT) * W)
     weights(data, job, b, h, e, W, missed)
@@ -206,13 +274,7 @@ def _spread(data: Address, job: Address, x: Address, W: int, y: Address, into: A
 def _width(data: Address, job: Address, b: int) -> int:
     """The keys that a job asks in a batch row, a multiple of 16."""
     W = integer(job, BLOCKS) * integer(job, SIZE)
-    return _filled(seen(data, job, b, W)) if integer(data, BANDED) else W
-
-
-@part()
-def _filled(keys: int) -> int:
-    """Up to a multiple of 16."""
-    return (keys + (LANES - 1)) // LANES * LANES
+    return filled(seen(data, job, b, W)) if integer(data, BANDED) else W
 
 
 @part()
