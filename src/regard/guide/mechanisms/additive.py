@@ -52,8 +52,8 @@ PAGE = Page(
     "hidden layer can express relations that no product of the two can. The price is a hidden layer for each pair of "
     "positions, where a dot product is one number; W_2 h_s alone is computed once a source. It was the first attention "
     "in translation. A bias inside tanh is an option. Measured on a CPU, 64 × 64 positions, 512 features, forward and "
-    "backward (`benchmarks/additive.py`): written plainly it costs 80 times a dot product, with this package's "
-    "compiled loops 3.5 times.",
+    "backward (`benchmarks/additive.py`): written plainly it costs 70 times a dot product, with this package's "
+    "compiled loops 2.4 times.",
     analogy="A chef who combines ingredients: the query and the key go into one pot, and the taste of the mixture "
     "decides.",
     sources=(Source("Bahdanau, Cho and Bengio 2014", "https://arxiv.org/abs/1409.0473"),),

@@ -85,7 +85,12 @@ JOB = ("row", "height", "starts", "blocks", "size", "hidden", "asked", "batch", 
 (ROW, HEIGHT, STARTS, BLOCKS, SIZE, HIDDEN, ASKED, BATCH, HEAD) = range(len(JOB))
 
 
+def of_job(height: int, width: int, D: int) -> int:
+    """Floats that a job wants: its queries, weights, their gradients, tangents, and what sinks take of rows."""
+    return height * (D + 3 * width + 1) + LANES
+
+
 def scratch(height: int, width: int, D: int, Dv: int, banded: bool) -> int:
-    """Floats that a thread needs: a tile's queries, weights, their gradients, tangents; what sinks take; panels."""
-    of_job = height * (D + 3 * width + 1) + LANES
-    return of_job + (TOGETHER * height + width + LANES) * (D + Dv) if banded else of_job
+    """Floats that a thread needs: for the largest job, and behind them for panels of its own."""
+    panels = (TOGETHER * height + width + LANES) * (D + Dv) if banded else 0
+    return of_job(height, width, D) + panels

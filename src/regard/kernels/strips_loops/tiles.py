@@ -4,6 +4,8 @@ S = scale Q Kᵀ;  P = softmax(S);  O = P V;   dV = Pᵀ g;  dP = g Vᵀ;  dS = 
 dQ = scale dS K;  dK = scale dSᵀ Q
 """
 
+from typing import Any
+
 import numpy as np
 
 from regard.kernels.strips_loops.fields import (
@@ -59,6 +61,7 @@ from regard.kernels.strips_loops.fields import (
     K,
     Q,
     V,
+    of_job,
 )
 from regard.kernels.strips_loops.panels import filled, pack_keys, pack_values, rows_of
 from regard.kernels.strips_loops.softmax import bend, seen, through, unbend, weights
@@ -68,6 +71,7 @@ from regard.machine.lanes import LANES, load, same, store
 from regard.machine.products import product
 
 _NUMBERS = len(JOB)
+_of_job: Any = part()(of_job)
 _ZERO = np.float32(0)
 
 
@@ -153,8 +157,7 @@ def _of_all(data: Address, panels: int, n: int, D: int) -> Address:
 @part()
 def _own(data: Address, mine: Address) -> Address:
     """Where a thread has panels of its own: behind what a job wants."""
-    height, width = integer(data, MOST_QUERIES), integer(data, MOST_KEYS)
-    return mine + 4 * (height * (integer(data, WIDTH) + 3 * width + 1) + LANES)
+    return mine + 4 * _of_job(integer(data, MOST_QUERIES), integer(data, MOST_KEYS), integer(data, WIDTH))
 
 
 @part()
