@@ -56,10 +56,10 @@ def linear(
 
 def _pays(x: Tensor, weight: Tensor) -> bool:
     return (
-        _kept.get() is not None
+        not torch.compiler.is_compiling()
+        and _kept.get() is not None
         and not torch.is_grad_enabled()
         and x.device.type == "cpu"
-        and not torch.compiler.is_compiling()
         and torch.is_autocast_enabled("cpu")
         and torch.get_autocast_dtype("cpu") == torch.bfloat16
         and weight.numel() >= LEAST
