@@ -78,7 +78,7 @@ def regard(data: Path, work: Path, updates: int, environment: dict[str, str]) ->
     file = work / "regard.yaml"
     file.write_text(yaml.safe_dump(settings), encoding="utf-8")
     out = work / f"regard-{time.time_ns()}"
-    command = [sys.executable, "-m", "regard.cli.app", "train", "--config", str(file), "--out", str(out), "--quiet"]
+    command = [sys.executable, "-m", "regard", "train", "--config", str(file), "--out", str(out), "--quiet"]
     files = ["--source", str(data / "train.en"), "--target", str(data / "train.fr")]
     held_out = ["--valid-source", str(data / "val.en"), "--valid-target", str(data / "val.fr")]
     seconds, _ = timed([*command, *files, *held_out], environment)

@@ -59,7 +59,7 @@ def test_ctrl_c_ends_several_processes_in_one_line(tiny_translator, tmp_path):
     path = tmp_path / "long.en"
     path.write_text("A small dog sees the old house. " * 8 + "\n", encoding="utf-8")
     path.write_text(path.read_text() * 100_000, encoding="utf-8")
-    command = [sys.executable, "-m", "regard.cli.app", "translate", "--model", str(tiny_translator), "--workers", "2"]
+    command = [sys.executable, "-m", "regard", "translate", "--model", str(tiny_translator), "--workers", "2"]
     process = subprocess.Popen(
         [*command, "--input", str(path)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
