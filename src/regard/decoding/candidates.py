@@ -125,6 +125,6 @@ def _loops() -> ModuleType:
     """The compiled loops."""
     from regard.decoding import candidates_loops
 
-    found, highest = torch.zeros(2, 1)
+    found, highest = torch.zeros(2, 1, dtype=torch.float32)
     candidates_loops.normalisers(numbers(found.bfloat16()), numbers(found), numbers(highest))
     return candidates_loops

@@ -49,7 +49,7 @@ def jobs_of(work: Work, q: Tensor) -> Jobs | None:
         return None
     if work.band is not None:
         return _of_band(work, *work.band)
-    if any(not isinstance(s.keys, Blocks) or s.keys.size % 16 or s.added or s.height > 128 for s in work.strips):
+    if any(not isinstance(strip.keys, Blocks) or strip.keys.size % 16 for strip in work.strips):
         return None
     if sum(rows * strip.asks for rows, strip in zip(queries, work.strips, strict=True)) > MOST_ASKED:
         return None
