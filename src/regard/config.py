@@ -14,13 +14,16 @@ from regard.errors import UserError
 
 T = TypeVar("T")
 
+Attention = Literal["none", "additive", "dot", "scaled-dot", "general", "local-m", "local-p"]
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """A recurrent encoder–decoder. Sizes are numbers of features.
 
     `attention="none"` is the fixed-vector bottleneck: the same network whose context is the encoder's last state at
-    every step. `order` says when the decoder looks: "bahdanau" (with the previous state, then update) or "luong"
+    every step. "scaled-dot" divides the dot product by the square root of its features, which "dot" (Luong's) does not.
+    `order` says when the decoder looks: "bahdanau" (with the previous state, then update) or "luong"
     (update, then look); None takes bahdanau for additive and none, luong otherwise. `input_feeding` gives the cell the
     previous step's attentional vector; None means: in luong's order. `tied_embeddings` shares one table: "target"
     between the decoder's input and output, "all" with the encoder's input as well. `attend_words` gives a word a short
@@ -28,7 +31,7 @@ class ModelConfig:
     """
 
     # The comment behind a setting is its text in `regard train --help` and in `--print-config`.
-    attention: Literal["none", "additive", "dot", "general", "local-m", "local-p"] = "additive"  # how it looks back
+    attention: Attention = "additive"  # how it looks back
     cell: Literal["gru", "lstm"] = "gru"  # the recurrent cell
     order: Literal["bahdanau", "luong"] | None = None  # looks before or after the update; unset: what suits attention
     input_feeding: bool | None = None  # the cell reads the last attentional vector too; unset: in luong's order

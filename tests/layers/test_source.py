@@ -19,8 +19,9 @@ def layers():
         "additive, bias": AdditiveAttention(Q, K, 5, bias=True),
         "dot": DotAttention(),
         "general": GeneralAttention(Q, K),
+        "general, scaled": GeneralAttention(Q, K, scale=0.5),
         "local-m": LocalAttention(Q, K, 2),
-        "local-p": LocalAttention(Q, K, 2, predictive=True),
+        "local-p": LocalAttention(Q, K, 2, predictive=True, scale=0.5),
     }
 
 
@@ -49,7 +50,7 @@ def plainly(layer, query, states, lengths):
         hidden = layer.query(query)[:, :, None] + layer.key(states)[:, None]
         e = torch.tanh(hidden) @ layer.v
     elif isinstance(layer, GeneralAttention):
-        e = query @ layer.key(states).mT
+        e = layer.scale * query @ layer.key(states).mT
     else:
         e = query @ states.mT
     hidden = torch.arange(states.shape[1]) >= lengths[:, None, None]

@@ -11,7 +11,7 @@ from regard.models.seq2seq import Seq2Seq
 from regard.training.module import token_loss
 
 WORDS = 11
-ATTENTIONS = ("none", "additive", "dot", "general", "local-m", "local-p")
+ATTENTIONS = ("none", "additive", "dot", "scaled-dot", "general", "local-m", "local-p")
 
 
 def model(**settings):

@@ -1,4 +1,4 @@
-"""Six attentions side by side: that each of them is a model, and that nothing but attention sets it apart."""
+"""Seven attentions side by side: that each of them is a model, and that nothing but attention sets it apart."""
 
 import dataclasses
 

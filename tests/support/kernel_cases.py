@@ -138,6 +138,11 @@ CASES = {
         taken=TILED,
     ),
     "general": Case((2, 4, 2, 5, 7, 8, 8), score=lambda r: General(r(8, 8)), plain_score=lambda q, k, w: q @ w @ k.mT),
+    "general, scaled": Case(
+        (2, 4, 2, 5, 7, 8, 8),
+        score=lambda r: General(r(8, 8), 0.3),
+        plain_score=lambda q, k, w: 0.3 * q @ w @ k.mT,
+    ),
     "cosine": Case(score=lambda r: Cosine(3.0), plain_score=cosine),
     "cosine, learned scale": Case(score=lambda r: Cosine(r(4, 1, 1)), plain_score=cosine),
     "additive": Case(

@@ -102,6 +102,7 @@ CASES = {
         weigh=with_sink,
     ),
     "general": Case(SHORT, lambda r: General(r(8, 8)), lambda q, k, w: q @ w @ k.mT),
+    "general, scaled": Case(SHORT, lambda r: General(r(8, 8), 0.3), lambda q, k, w: 0.3 * q @ w @ k.mT),
     "general, prepared": Case(
         SHORT,
         lambda r: General(r(8, 8)),

@@ -137,13 +137,13 @@ class Dot(Score):
 
 
 class General(Score):
-    """e = q . (W k), W (Dq, Dk); Luong 2015. Prepared keys are W k."""
+    """e = scale * q . (W k), W (Dq, Dk); Luong 2015, where the scale is 1. Prepared keys are W k."""
 
     is_dot = True
 
-    def __init__(self, w: Float[Tensor, "query_features key_features"]) -> None:
+    def __init__(self, w: Float[Tensor, "query_features key_features"], scale: float = 1.0) -> None:
         _is_matrix("General: W", w)
-        self.w = w
+        self.w, self.scale = w, scale
         self.tensors = (w,)
         self.key = ("general", w.shape, w.dtype, w.device)
 
@@ -151,16 +151,21 @@ class General(Score):
         """See `Score.project`."""
         return F.linear(k, self.w)
 
+    def factor(self, features: int) -> float:
+        """See `Score.factor`."""
+        return self.scale
+
     def compare(self, q: Tensor, k: Tensor) -> Tensor:
         """See `Score.compare`."""
-        return full(q) @ full(k).mT
+        return (full(q) * self.scale) @ full(k).mT
 
     def widths(self) -> tuple[int | None, int | None]:
         """See `Score.widths`."""
         return self.w.shape[0], self.w.shape[1]
 
     def __repr__(self) -> str:
-        return f"General(<{self.w.shape[0]}x{self.w.shape[1]}>)"
+        scale = "" if self.scale == 1 else f", {self.scale:g}"
+        return f"General(<{self.w.shape[0]}x{self.w.shape[1]}>{scale})"
 
 
 class Additive(Score):

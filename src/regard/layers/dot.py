@@ -24,15 +24,19 @@ class DotAttention(SourceAttention):
 
 
 class GeneralAttention(SourceAttention):
-    """e_t(s) = h_tᵀ W h_s, c_t = Σ_s softmax_s(e_t)(s) h_s: Luong's general score, his global attention.
+    """e_t(s) = scale · h_tᵀ W h_s, c_t = Σ_s softmax_s(e_t)(s) h_s: Luong's general score, his global attention.
 
-    `query` and `key` are the numbers of features of h_t and h_s; W h_s is computed once a source. Source: Luong 2015.
+    `query` and `key` are the numbers of features of h_t and h_s; W h_s is computed once a source.
+    `scale` is 1, as in Luong 2015, who trained by plain gradient descent. With Adam take 1/√query: it moves each number
+    of W by its rate, whatever the gradient, and all of them together would move a score by rate · (Σ|h|)², a hundred
+    times what a rate for the rest of a network wants; what W can express is the same.
     """
 
-    def __init__(self, query: int, key: int):
+    def __init__(self, query: int, key: int, *, scale: float = 1.0):
         super().__init__()
         self.key = nn.Linear(key, query, bias=False)
+        self.scale = scale
 
     def score(self) -> Score:
-        """h_tᵀ W h_s."""
-        return General(self.key.weight)
+        """scale · h_tᵀ W h_s."""
+        return General(self.key.weight, self.scale)

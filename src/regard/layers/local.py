@@ -25,11 +25,11 @@ class LocalAttention(GeneralAttention):
     Monotonic (local-m): p_t = t, counted from the first source position. Predictive (local-p, `predictive=True`):
     p_t = S · sigmoid(v_pᵀ tanh(W_p h_t)), S the source's length without padding, and the weights are multiplied by
     exp(−(s − p_t)² / 2σ²), σ = D/2, after the softmax. A window that lies wholly outside gives context 0.
-    What is learned is √query · v_p.
+    What is learned is √query · v_p. `scale` multiplies the score, as in `GeneralAttention`.
     """
 
-    def __init__(self, query: int, key: int, window: int, *, predictive: bool = False):
-        super().__init__(query, key)
+    def __init__(self, query: int, key: int, window: int, *, predictive: bool = False, scale: float = 1.0):
+        super().__init__(query, key, scale=scale)
         if window < 1:
             raise ValueError(f"window: expected at least 1 position to each side, got {window}")
         self.window = window

@@ -79,19 +79,20 @@ def make_context(config: ModelConfig, memory: int) -> FixedContext | AttendedCon
     query = config.decoder_hidden
     if config.attention == "none":
         return FixedContext(memory)
-    if config.attention == "dot" and query != memory:
+    if config.attention in ("dot", "scaled-dot") and query != memory:
         raise UserError(
-            f"dot attention compares states of the same size: decoder_hidden is {query}, the encoder's states have "
-            f"{memory} features; make them equal, or take attention: general"
+            f"{config.attention} attention compares states of the same size: decoder_hidden is {query}, the encoder's "
+            f"states have {memory} features; make them equal, or take attention: general"
         )
     attention: SourceAttention
     if config.attention == "additive":
         attention = AdditiveAttention(query, memory, hidden=query)
-    elif config.attention == "dot":
-        attention = DotAttention()
+    elif config.attention in ("dot", "scaled-dot"):
+        attention = DotAttention(scale=1.0 if config.attention == "dot" else None)
     elif config.attention == "general":
-        attention = GeneralAttention(query, memory)
+        attention = GeneralAttention(query, memory, scale=query**-0.5)
     else:
-        attention = LocalAttention(query, memory, config.window, predictive=config.attention == "local-p")
+        predictive = config.attention == "local-p"
+        attention = LocalAttention(query, memory, config.window, predictive=predictive, scale=query**-0.5)
     size = memory + config.embedding if config.attend_words else memory
     return AttendedContext(attention, size, config.attend_words)

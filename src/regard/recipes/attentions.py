@@ -1,9 +1,9 @@
-"""Six ways to look back, side by side: no attention, additive, dot, general, local-m and local-p, on four sets.
+"""Seven ways to look back, side by side: none, additive, dot, scaled dot, general, local-m, local-p, on four sets.
 
     python -m regard.recipes.attentions --data-dir DATA --out FOLDER [--sets multi30k-en-fr ...] [--systems dot ...]
 
 The sets: Multi30k English–French and German–English (DATA/multi30k, lowercased, tokenised), Tatoeba English–French
-(DATA/tatoeba_en_fr), and the built-in corpus. On each the six differ in attention alone: same sizes, order (Luong's:
+(DATA/tatoeba_en_fr), and the built-in corpus. On each the seven differ in attention alone: same sizes, order (Luong's:
 update, look, with input feeding), seed, data and steps. For each: BLEU and chrF on test with beam 5, BLEU by source
 length, alignment error (on the built-in corpus' test split for its own models; on DATA/word_alignment for the other
 English–French ones), target tokens a second in training and sentences a second in translating, and whether the
@@ -42,7 +42,7 @@ from regard.recipes.builtin import as_pairs, builtin_pairs, written
 from regard.recipes.once import judge_once, train_once
 from regard.translator import Translator, load
 
-SYSTEMS = ("additive", "none", "dot", "general", "local-m", "local-p")  # the first is what the others are held against
+SYSTEMS = ("additive", "none", "dot", "scaled-dot", "general", "local-m", "local-p")  # each is held against the first
 BEAM = 5
 SEED = 1
 WINDOW = 10  # D of the local ones, as Luong has it
