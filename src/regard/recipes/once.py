@@ -22,12 +22,9 @@ def train_once(settings: Settings, folder: Path, data: Callable[[str], Pairs], a
     """
     from regard.training import fit
 
-    begun = (folder / CONFIG).exists()
-    if begun and (config := read_config(folder))["best_valid"]:
-        if difference := settings.difference(config):
-            raise UserError(f"{folder}: {difference}: delete it to train anew")
-        return
-    fit(settings, folder, data("train"), data("valid"), resume=begun, origin={"set": about}, label=label)
+    begun, done = _standing(folder, settings, "model", "train")
+    if not done:
+        fit(settings, folder, data("train"), data("valid"), resume=begun, origin={"set": about}, label=label)
 
 
 def fine_tune_once(start: Path, folder: Path, data: Callable[[str], Pairs], config: TrainConfig, about: str) -> None:
@@ -37,12 +34,21 @@ def fine_tune_once(start: Path, folder: Path, data: Callable[[str], Pairs], conf
     """
     from regard.training import fine_tune
 
-    begun = (folder / CONFIG).exists()
-    if begun and (before := read_config(folder))["best_valid"]:
-        if difference := Settings(train=config).difference({"train": before["train"]}):
-            raise UserError(f"{folder}: {difference}: delete it to train anew")
-        return
-    fine_tune(start, folder, data("train"), data("valid"), config=config, resume=begun, origin={"set": about})
+    begun, done = _standing(folder, Settings(train=config), "train")
+    if not done:
+        fine_tune(start, folder, data("train"), data("valid"), config=config, resume=begun, origin={"set": about})
+
+
+def _standing(folder: Path, settings: Settings, *sections: str) -> tuple[bool, bool]:
+    """Whether a run was begun in a folder, and whether it is done; UserError if these sections were others then."""
+    if not (folder / CONFIG).exists():
+        return False, False
+    config = read_config(folder)
+    if not config["best_valid"]:
+        return True, False
+    if difference := settings.difference({name: config[name] for name in sections}):
+        raise UserError(f"{folder}: {difference}: delete it to train anew")
+    return True, True
 
 
 def judge_once(folder: Path, how: Mapping[str, Any], judge: Callable[[], dict[str, Any]]) -> dict[str, Any]:
