@@ -2,7 +2,7 @@ import gzip
 
 import pytest
 
-from regard.data.pairs import Pairs, read_lines, read_pairs
+from regard.data.pairs import Pairs, fingerprint, read_lines, read_pairs
 from regard.errors import UserError
 
 
@@ -66,3 +66,12 @@ def test_a_missing_file_and_missing_arguments(tmp_path):
         read_pairs(source=tmp_path / "none")
     with pytest.raises(UserError, match="2 sentences and 1 translations"):
         Pairs(["a", "b"], ["c"])
+
+
+def test_a_fingerprint_tells_pairs_apart():
+    found = [
+        fingerprint(Pairs(*sides), Pairs(["x"], ["y"]))
+        for sides in ((["a", "b"], ["c", "d"]), (["a", "c"], ["b", "d"]), (["ab", ""], ["c", "d"]), (["a"], ["b"]))
+    ]
+    assert len(set(found)) == 4
+    assert fingerprint(Pairs(["a", "b"], ["c", "d"], [3, 4]), Pairs(["x"], ["y"])) == found[0]

@@ -30,7 +30,7 @@ def test_it_learns_a_small_language_and_leaves_a_whole_folder(tmp_path):
     assert [entry["step"] for entry in log(tmp_path / "m")] == [50, 100, 125, 150, 200, 250, 250, 250]
     config = json.loads((tmp_path / "m" / "config.json").read_text())
     assert config["best_valid"]["step"] == report.best_valid["step"]
-    assert config["pairs"] == {"train": 500, "valid": 40}
+    assert config["pairs"] | {"sha256": ""} == {"train": 500, "valid": 40, "sha256": ""}
     assert str(tmp_path) not in (tmp_path / "m" / "config.json").read_text()
 
 
@@ -125,6 +125,8 @@ def test_other_pairs_are_not_resumed_with(tmp_path, monkeypatch):
             fit(settings(steps=4, validate_every=2), tmp_path / "m", pairs(50), pairs(10, 1), quiet=True)
     with pytest.raises(UserError, match="50 pairs and 10 to validate on, now 51 and 10: give it the same"):
         fit(settings(steps=4, validate_every=2), tmp_path / "m", pairs(51), pairs(10, 1), quiet=True, resume=True)
+    with pytest.raises(UserError, match="50 pairs and 10 to validate on, now as many others: give it the same"):
+        fit(settings(steps=4, validate_every=2), tmp_path / "m", pairs(50, 2), pairs(10, 1), quiet=True, resume=True)
     assert (
         fit(settings(steps=4, validate_every=2), tmp_path / "m", pairs(50), pairs(10, 1), quiet=True, resume=True).steps
         == 4

@@ -4,6 +4,7 @@ A line ends at a newline and nowhere else, so that a stray U+2028 in one file ca
 """
 
 import gzip
+import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,17 @@ def read_pairs(tsv: Path | None = None, *, source: Path | None = None, target: P
         lines=[number for number, keep in enumerate(full, 1) if keep],
         blank=[number for number, keep in enumerate(full, 1) if not keep],
     )
+
+
+def fingerprint(*sets: Pairs) -> str:
+    """The SHA-256 of all sentences in their order: that of other pairs is another."""
+    found = hashlib.sha256()
+    for pairs in sets:
+        for side in (pairs.source, pairs.target):
+            found.update(f"{len(side)}\0".encode())
+            for sentence in side:
+                found.update(sentence.encode(errors="surrogatepass") + b"\0")
+    return found.hexdigest()
 
 
 def read_lines(path: Path) -> list[str]:

@@ -12,7 +12,7 @@ import torch
 
 from regard.config import Settings
 from regard.data.batches import BatchStream
-from regard.data.pairs import Pairs
+from regard.data.pairs import Pairs, fingerprint
 from regard.data.tokenizer import Tokenizer
 from regard.errors import UserError
 from regard.folder import (
@@ -89,8 +89,8 @@ def fit(
     with processes() as together, _writing_to(folder):
         with together.one_at_a_time():
             if together.leads:
-                counts = {"train": len(train), "valid": len(valid)}
-                _prepare_folder(folder, settings, counts, resume, origin, objective.name if objective else None)
+                pairs = {"train": len(train), "valid": len(valid), "sha256": fingerprint(train, valid)}
+                _prepare_folder(folder, settings, pairs, resume, origin, objective.name if objective else None)
                 if start is not None and not (folder / TOKENIZER).exists():
                     write(folder / TOKENIZER, (start / TOKENIZER).read_bytes())
             tokenizer = tokenizer_of(folder, train, settings.train.vocabulary)
@@ -189,7 +189,7 @@ class _Run:
 def _prepare_folder(
     folder: Path,
     settings: Settings,
-    pairs: dict[str, int],
+    pairs: dict[str, Any],
     resume: bool,
     origin: dict[str, Any] | None,
     objective: str | None,
@@ -205,10 +205,9 @@ def _prepare_folder(
                 f"{objective or 'cross-entropy'}: resume with the same"
             )
         if (before := config["pairs"]) != pairs:
-            raise UserError(
-                f"{folder}: begun on {before['train']} pairs and {before['valid']} to validate on, now "
-                f"{pairs['train']} and {pairs['valid']}: give it the same"
-            )
+            was, now = (f"{of['train']} pairs and {of['valid']} to validate on" for of in (before, pairs))
+            now = "as many others" if was == now else f"{pairs['train']} and {pairs['valid']}"
+            raise UserError(f"{folder}: begun on {was}, now {now}: give it the same")
         if config.get("best_valid"):
             raise UserError(f"{folder}: training is done; nothing is left to resume")
         sweep(folder)
