@@ -59,7 +59,7 @@ def plainly(layer, query, states, lengths):
         if layer.place is None:
             p = torch.arange(query.shape[1])[None]
         else:
-            inner, outer = layer.place[0].weight, layer.place[2].weight / Q**0.5
+            inner, outer = layer.place[0].weight, layer.scale * layer.place[2].weight
             p = lengths[:, None] * torch.sigmoid((torch.tanh(query @ inner.T) @ outer.T)[..., 0])
             after = torch.exp(-2 * ((torch.arange(states.shape[1]) - p[..., None]) / layer.window) ** 2)
         hidden = hidden | ((torch.arange(states.shape[1]) - p[..., None]).abs() > layer.window)

@@ -25,7 +25,8 @@ class LocalAttention(GeneralAttention):
     Monotonic (local-m): p_t = t, counted from the first source position. Predictive (local-p, `predictive=True`):
     p_t = S · sigmoid(v_pᵀ tanh(W_p h_t)), S the source's length without padding, and the weights are multiplied by
     exp(−(s − p_t)² / 2σ²), σ = D/2, after the softmax. A window that lies wholly outside gives context 0.
-    What is learned is √query · v_p. `scale` multiplies the score, as in `GeneralAttention`.
+    `scale` multiplies h_tᵀ W h_s and v_pᵀ tanh(W_p h_t), for the reason that `GeneralAttention` gives: Adam would carry
+    p_t in a few steps to an end of the source, where the sigmoid's gradient is 0 and it stays.
     """
 
     def __init__(self, query: int, key: int, window: int, *, predictive: bool = False, scale: float = 1.0):
@@ -34,7 +35,7 @@ class LocalAttention(GeneralAttention):
             raise ValueError(f"window: expected at least 1 position to each side, got {window}")
         self.window = window
         self.place = (
-            nn.Sequential(nn.Linear(query, query, bias=False), nn.Tanh(), _Steady(query, 1, bias=False))
+            nn.Sequential(nn.Linear(query, query, bias=False), nn.Tanh(), nn.Linear(query, 1, bias=False))
             if predictive
             else None
         )
@@ -72,7 +73,7 @@ class LocalAttention(GeneralAttention):
         """p_t (batch or 1, steps), in source positions."""
         if self.place is None:
             return torch.arange(query.shape[1], device=query.device)[None] if position is None else position
-        return memory.lengths[:, None] * torch.sigmoid(full(self.place(query)))[..., 0]
+        return memory.lengths[:, None] * torch.sigmoid(self.scale * full(self.place(query)))[..., 0]
 
     def _windows(self, query: Tensor, memory: Memory, p: Tensor) -> Tensor:
         """The context of every step from its own 2D + 1 positions, each step a batch row of its own."""
@@ -89,11 +90,3 @@ class LocalAttention(GeneralAttention):
             after = torch.exp(-((s - p[..., None]) ** 2) / (2 * sigma**2)).flatten(0, 1)[:, None, None]
         context = attend(query.flatten(0, 1)[:, None, None], Keys(k, memory.keys.score, v, mask), v, after=after)
         return context.view(batch, steps, -1)
-
-
-class _Steady(nn.Linear):
-    """Wᵀx / √features. Adam moves each number of W by its rate, whatever the gradient; all of them together would carry
-    p_t in a few steps to an end of the source, where the sigmoid's gradient is 0 and it stays."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) / self.in_features**0.5
