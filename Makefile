@@ -62,7 +62,7 @@ claims: $(VENV)/test.stamp
 	@[ -d "$(DATA)/multi30k" ] || { echo "regard: no multi30k/ in $(DATA): make claims DATA=FOLDER" >&2; exit 2; }
 	$(BIN)/regard demo --out runs/demo
 	$(BIN)/python -m regard.recipes.multi30k --data-dir "$(DATA)" --out runs/multi30k-fr --target fr --control
-	$(BIN)/python -m regard.recipes.multi30k --data-dir "$(DATA)" --out runs/multi30k-de --target de
+	$(BIN)/python -m regard.recipes.multi30k --data-dir "$(DATA)" --out runs/multi30k-de --target de --diversify
 	$(BIN)/python -m regard.recipes.alignment --data-dir "$(DATA)" --model runs/demo/additive
 	$(BIN)/python -m regard.recipes.attentions --data-dir "$(DATA)" --out runs/attentions
 
