@@ -4,12 +4,12 @@
                                       [--diversify] [--fine-tune EPOCHS]
 
 DATA/multi30k holds `{train,val,test_2016_flickr}.lc.norm.tok.{en,fr,de}.gz` (Moses: lowercased, normalised, tokenised).
-Claims checked, on test 2016 with beam 12, means over seeds 1 to 3: BLEU 59.0 or more into French, and with `--diversify`
-39.0 or more into German (published for a single GRU: 59.02 and 39.00, LIUM-CVC 2017); without attention at most 0.8 ×
-of that. The control differs in nothing but attention. Everything was chosen on the validation set, the length penalty by the recipe
-itself; the test set is scored once per seed. `--raw` learns from the raw files instead, and is judged on detokenised,
-cased text. Half an hour a model on one core; what in FOLDER is trained or judged already is not trained or judged
-again, and what was stopped goes on.
+Claims checked, on test 2016 with beam 12, means over seeds 1 to 3: BLEU 59.0 or more into French, and 39.0 or more into
+German with `--diversify` (published for a single GRU: 59.02 and 39.00, LIUM-CVC 2017); without attention at most 0.8 ×
+of that. The control differs in nothing but attention. Everything was chosen on the validation set, the length penalty
+by the recipe itself; the test set is scored once per seed. `--raw` learns from the raw files instead, and is judged on
+detokenised, cased text. Half an hour a model on one core; what in FOLDER is trained or judged already is not trained or
+judged again, and what was stopped goes on.
 
 `--diversify` teaches each model, from its beginning, the pairs and what two teachers make of them (`diversify.py`):
 two models more, one in each direction, of seed 1. `--fine-tune` goes on from each model by self-critical training on
