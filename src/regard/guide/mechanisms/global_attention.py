@@ -44,8 +44,8 @@ PAGE = Page(
     explanation="W is a dictionary between two spaces: it says which feature of the source answers which feature of "
     "the decoder, and the two may have different sizes. W h_s is computed once a source. This is Luong's score "
     "`general`; with W the identity it is his `dot` (row 9), and his `concat` is the additive score (row 8). Local "
-    "attention (row 3) looks at a window only. Luong trained it by plain gradient descent; with Adam give it "
-    "`scale=query ** -0.5`, or its steps throw the weights from one end of the source to the other.",
+    "attention (row 3) looks at a window only. Luong trained it by plain gradient descent; with Adam give it a "
+    "`scale` of 1/√query, or its steps throw the weights from one end of the source to the other.",
     analogy="A teacher who listens to every student in the room before deciding what to answer.",
     sources=(Source("Luong, Pham and Manning 2015", "https://arxiv.org/abs/1508.04025"),),
     setup="""\
