@@ -47,7 +47,9 @@ PAGE = Page(
     "scores therefore lie far apart, softmax puts almost everything on one key, and where a weight is nearly 0 or 1 "
     "its gradient is nearly 0: nothing is learned. Dividing by √d_k brings the variance back to 1, whatever d_k is. "
     "Measured on random queries and 32 keys (`benchmarks/facts.py`): the slope of softmax, ‖∂α/∂e‖ of the median "
-    "query, falls from 0.3 at d_k = 16 to 0.0001 at 1024 and 5e-9 at 4096; with the scale it is 0.24 everywhere.",
+    "query, falls from 0.3 at d_k = 16 to 0.0001 at 1024 and 5e-9 at 4096; with the scale it is 0.24 everywhere. In a "
+    "translator whose states have 256 features (`regard.recipes.attentions`, the built-in corpus) the scale takes BLEU "
+    "from 66 to 86.",
     analogy="Setting the volume: neither a whisper nor a roar that drowns all but one voice, but so that everybody can "
     "be made out.",
     sources=(Source("Vaswani et al. 2017, Attention Is All You Need", "https://arxiv.org/abs/1706.03762"),),
