@@ -86,3 +86,10 @@ def test_a_file_that_is_not_the_test_sets_is_refused(regard, files):
     assert outcome.code == 2
     assert "short.out has 1 lines and there are 5 pairs" in outcome.err
     assert regard("compare", files / "absent.out", files / "other.out", files / "test.tsv").code == 2
+
+
+def test_nothing_is_translated_before_both_systems_are_there(regard, translator, files):
+    outcome = regard("compare", files / "model", files / "absent", files / "test.tsv")
+    assert outcome.code == 2
+    assert "no model" in outcome.err
+    assert translator.asked == []

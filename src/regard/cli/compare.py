@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,6 +36,7 @@ from regard.errors import UserError
 
 if TYPE_CHECKING:
     from regard.evaluation.significance import Comparison
+    from regard.translator import Translator
 
 EXAMPLES = (
     "[bold]Examples[/bold]\n\n"
@@ -77,7 +80,7 @@ def compare(
     bleu(["x"], ["x"], tokenize=tokenize)
     by_length([], [], [], bounds)
     data, name = test_pairs(pairs, source, target, public, languages, data_dir)
-    a, b = (_output(system, data, beam) for system in (first, second))
+    a, b = (read() for read in [_reader(system, data, beam) for system in (first, second)])
     comparisons = compare_scores(a, b, data.target, tokenize=tokenize, samples=samples)
     words = [len(sentence.split()) for sentence in data.source]
     bins = [by_length(words, texts, data.target, bounds, tokenize=tokenize) for texts in (a, b)]
@@ -116,19 +119,26 @@ def _plain(comparison: Comparison) -> dict[str, Any]:
     return sides | {"p": comparison.p, "signature": comparison.signature}
 
 
-def _output(system: Path, data: Pairs, beam: int) -> list[str]:
-    """A system's translation of each pair's source: those of a file, whose lines are the test set's, or a model's."""
+def _reader(system: Path, data: Pairs, beam: int) -> Callable[[], list[str]]:
+    """What gives a system's translation of each pair's source; a system that cannot give any is an error here already.
+
+    A file's lines are the test set's; a model has to translate.
+    """
     if not system.is_file():
         from regard.translator import load
 
-        found: Any = load(system).translate(data.source, beam=beam, attention=False, progress=True)
-        return [translation.text for translation in found]
+        return partial(_translate, load(system), data, beam)
     lines = read_lines(system)
     if len(lines) != lines_in(data):
         raise UserError(
             f"{system} has {len(lines):,} lines and there are {lines_in(data):,} pairs: expected a translation a line"
         )
-    return [lines[data.line(index) - 1] for index in range(len(data))]
+    return lambda: [lines[data.line(index) - 1] for index in range(len(data))]
+
+
+def _translate(translator: Translator, data: Pairs, beam: int) -> list[str]:
+    found = translator.translate(data.source, beam=beam, attention=False, progress=True)
+    return [translation.text for translation in found]
 
 
 def _said(system: Path, beam: int) -> str:
