@@ -24,10 +24,10 @@ def test_only_a_newline_ends_a_line(tmp_path):
 
 def test_pairs_with_a_blank_side_are_left_out_and_named(tmp_path):
     path = tmp_path / "p.tsv"
-    path.write_text("a\tb\n\t\nc\t \nd\te\n", encoding="utf-8")
+    path.write_text("a\tb\n\t\nc\t \nd\te\n\n", encoding="utf-8")
     pairs = read_pairs(path)
     assert pairs.source == ["a", "d"]
-    assert list(pairs.blank) == [2, 3]
+    assert list(pairs.blank) == [2, 3, 5]
     assert [pairs.line(i) for i in range(2)] == [1, 4]
 
 
@@ -35,7 +35,7 @@ def test_pairs_with_a_blank_side_are_left_out_and_named(tmp_path):
     ("content", "message"),
     [
         (b"a\tb\nno tab here\n", "line 2 has no tab"),
-        (b"a\tb\tc\n", "line 1 has 2 tabs"),
+        (b"a\tb\tc\n", "line 1 has 2 tabs; expected one, between a sentence and its translation (cut -f1,2"),
         (b"a\tb\nabc\xff\td\n", "line 2, byte 4 is not UTF-8 (0xff)"),
         (b"", "an empty file"),
         (b"\t\n", "no sentence pair"),

@@ -43,8 +43,8 @@ class Pairs:
 def read_pairs(tsv: Path | None = None, *, source: Path | None = None, target: Path | None = None) -> Pairs:
     """The pairs of one file of `source<TAB>target` lines, or of a source file and a target file.
 
-    Raises UserError, naming file and line, for bad UTF-8, a line without exactly one tab, files of different length,
-    a file that is missing, damaged or empty.
+    Raises UserError, naming file and line, for bad UTF-8, a line neither blank nor with exactly one tab, files of
+    different length, a file that is missing, damaged or empty.
     """
     if tsv is not None and source is None and target is None:
         sides = [_split(line, tsv, number) for number, line in enumerate(_lines(tsv), 1)]
@@ -80,10 +80,14 @@ def read_lines(path: Path) -> list[str]:
 
 
 def _split(line: str, path: Path, number: int) -> tuple[str, str]:
-    parts = line.split("\t")
+    """The two sides of a line; a blank one has two blank sides."""
+    parts = line.split("\t") if line.strip() else ["", ""]
     if len(parts) != 2:
         found = "no tab" if len(parts) == 1 else f"{len(parts) - 1} tabs"
-        raise UserError(f"{path}: line {number} has {found}; expected one, between a sentence and its translation")
+        more = " (cut -f1,2 keeps the first two columns)" if len(parts) > 2 else ""
+        raise UserError(
+            f"{path}: line {number} has {found}; expected one, between a sentence and its translation{more}"
+        )
     return parts[0], parts[1]
 
 
