@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "suppo
 import looks
 from playwright.sync_api import Browser, sync_playwright
 
-from regard.observe.record import Seen
+from regard.observe.seen import Seen
 
 FLAGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
 MEGABYTES, FIRST_MS, HOVER_MS = 5.0, 1000.0, 50.0

@@ -32,7 +32,7 @@ def test_attend_is_the_function_whichever_import_comes_first() -> None:
 
 
 def test_observe_is_the_function_whichever_import_comes_first() -> None:
-    function_last = "import regard.observe.words; from regard.observe.record import Seen; from regard import observe"
+    function_last = "import regard.observe.words; from regard.observe.seen import Seen; from regard import observe"
     function_first = "from regard import observe; import regard.observe.words; from regard.observe import plain"
     for imports in (function_last, function_first):
         code = f"{imports}; import regard, torch; x = torch.ones(1, 1, 1, 1); print(regard.observe(x, x, x).lse)"

@@ -37,7 +37,7 @@ from regard.observe.words import merge_pieces
 from regard.shipped import find
 
 if TYPE_CHECKING:
-    from regard.observe.record import Seen
+    from regard.observe.seen import Seen
 
 AT_ONCE = 2_000  # lines read before they are translated, so that a long file needs little memory
 A_WORKER = 500  # lines a process gets at a time: enough to sort by length, few enough that all end together
@@ -82,7 +82,8 @@ class Translation:
 
     def seen(self) -> Seen:
         """The attention matrix as a watch would have seen it, by words; UserError if there is none."""
-        from regard.observe.record import Look, Observed, Seen
+        from regard.observe.record import Observed
+        from regard.observe.seen import Look, Seen
 
         weights = torch.from_numpy(self._weights())[None, None]
         unknown = weights.new_full(weights.shape[:3], torch.nan)  # the scores are gone

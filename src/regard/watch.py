@@ -27,8 +27,9 @@ from regard.kernels.problem import Call
 from regard.observe.choosing import Layers, chooser, of_heads, picked
 from regard.observe.gradients import Context, awaits
 from regard.observe.listening import computed, listening
-from regard.observe.record import Look, Observe, Products, Seen
+from regard.observe.record import Observe, Products
 from regard.observe.running import Modules
+from regard.observe.seen import Look, Seen
 from regard.observe.statistics import statistics
 
 _READ = "regard.attend, scaled_dot_product_attention, nn.MultiheadAttention, Hugging Face's attention interface"

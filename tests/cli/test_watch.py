@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from regard.observe.record import Seen
+from regard.observe.seen import Seen
 
 SENTENCE = "the cat saw a dog"
 

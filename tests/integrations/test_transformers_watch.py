@@ -10,7 +10,7 @@ from hf_models import FAMILIES, Family, through_the_interface
 from torch import Tensor, nn
 
 from regard.integrations.transformers import listening, registered
-from regard.observe.record import Seen
+from regard.observe.seen import Seen
 from regard.watch import watch
 
 hf = pytest.importorskip("transformers")

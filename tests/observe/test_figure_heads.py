@@ -14,7 +14,8 @@ from PIL import Image
 
 from regard.observe.figure import save
 from regard.observe.figure_heads import by_head, grid, head, mass
-from regard.observe.record import Look, Observed, Seen
+from regard.observe.record import Observed
+from regard.observe.seen import Look, Seen
 
 NAME = "model.layers.0.self_attn"
 FIVE = ["The", "cat", "sat", "down", "."]

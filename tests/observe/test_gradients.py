@@ -13,7 +13,8 @@ from torch.utils.checkpoint import checkpoint
 
 from regard import attend, attend_with_weights, causal
 from regard.observe import gradients
-from regard.observe.record import Products, Seen
+from regard.observe.record import Products
+from regard.observe.seen import Seen
 from regard.watch import watch
 
 B, H, T, E = 2, 4, 7, 16

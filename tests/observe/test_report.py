@@ -14,11 +14,12 @@ from looks import HOSTILE, SENTENCE, SOURCE, TARGET, encoder, hostile, long, obs
 
 from regard.errors import UserError
 from regard.observe.colours import oklab, ramp
-from regard.observe.record import Look, Observed, Seen
+from regard.observe.record import Observed
 from regard.observe.report import SCRIPTS, html
 from regard.observe.report.calls import calls
 from regard.observe.report.codes import HIDDEN, coded, planes, sixteen
 from regard.observe.report.pack import pooled
+from regard.observe.seen import Look, Seen
 from regard.observe.words import word_groups
 
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 from looks import HOSTILE, SENTENCE, SOURCE, TARGET, encoder, hostile, long, observed, scores, sentence, translation
 
-from regard.observe.record import Look, Seen
+from regard.observe.seen import Look, Seen
 from regard.observe.words import merge_pieces, shown, word_groups
 
 pytestmark = pytest.mark.slow  # it starts a browser

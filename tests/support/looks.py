@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regard.observe.record import Look, Map, Observed, Seen, TopK
+from regard.observe.record import Map, Observed, TopK
 from regard.observe.report.pack import pooled
+from regard.observe.seen import Look, Seen
 
 
 def words_of(text: str) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from watched import NAMES, B, E, Model, T
 
-from regard.observe.record import Seen
+from regard.observe.seen import Seen
 from regard.watch import watch
 
 

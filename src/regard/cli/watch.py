@@ -15,7 +15,7 @@ from regard.errors import UserError
 from regard.folder import CONFIG
 
 if TYPE_CHECKING:
-    from regard.observe.record import Seen
+    from regard.observe.seen import Seen
 
 EXAMPLES = (
     "[bold]Examples[/bold]\n\n"

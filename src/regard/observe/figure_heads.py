@@ -15,9 +15,9 @@ import numpy as np
 
 from regard.observe.colours import ramp
 from regard.observe.figure import LINES, new_figure, word_fonts, word_labels
-from regard.observe.record import Seen
 from regard.observe.report.calls import SINK, Call, calls
 from regard.observe.report.pack import pooled
+from regard.observe.seen import Seen
 from regard.observe.terminal import CAPTION
 from regard.observe.words import shown
 

@@ -12,7 +12,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from regard.observe.record import Look, Seen
+from regard.observe.seen import Look, Seen
 from regard.observe.terminal import CAPTION, colour
 
 Statistic = Literal["entropy", "distance"]

@@ -17,10 +17,10 @@ from typing import Any
 
 from regard.errors import UserError
 from regard.observe.colours import ramp
-from regard.observe.record import Seen
 from regard.observe.report.calls import SINK, calls
 from regard.observe.report.pack import packed
 from regard.observe.report.texts import Texts
+from regard.observe.seen import Seen
 from regard.observe.words import shown
 
 SCRIPTS = (

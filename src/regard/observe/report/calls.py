@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from regard.observe.record import Look, Observed, Seen
+from regard.observe.record import Observed
+from regard.observe.seen import Look, Seen
 
 TOPK = 8  # how many of the largest are named where whole matrices were kept
 SINK = 0.3  # of all a head's attention on one key (the threshold of Gu et al. 2025)

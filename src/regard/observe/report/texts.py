@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from regard.observe.record import Seen
 from regard.observe.report.calls import Call
 from regard.observe.report.codes import written
+from regard.observe.seen import Seen
 from regard.observe.words import shown, word_groups
 
 
