@@ -83,6 +83,7 @@ def test_a_model_without_attention_has_nothing_to_show(regard, translator, tmp_p
         (["a", "--input", "x"], "leave one out"),
         (["a", "--save", "p.gif"], ".png or .svg"),
         (["a", "--report", "p.txt"], "pages end in .html"),
+        (["a", "--save", "absent/p.png"], "there is no folder"),
         (["a", "--report", "absent/p.html"], "there is no folder"),
         (["--input", "absent.txt"], "absent.txt"),
         (["a", "--output", "absent/there.txt"], "absent/there.txt"),

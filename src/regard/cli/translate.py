@@ -144,7 +144,8 @@ def translate(
         raise UserError(f"--save {save}: pictures end in .png or .svg")
     if report and report.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"--report {report}: pages end in .html")
-    check_folder_of("--report", report)
+    for option, path in (("--save", save), ("--report", report)):
+        check_folder_of(option, path)
     decoding = _decoding(
         beam=beam, length_penalty=length_penalty, coverage_penalty=coverage_penalty, no_repeat=no_repeat,
         max_length=max_length, replace_unknown=replace_unknown, sample=sample, temperature=temperature, top_k=top_k,
