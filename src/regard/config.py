@@ -69,6 +69,7 @@ class TrainConfig:
     steps: int | None = None  # updates, at most, whatever the epochs say
     batch_tokens: int = 2048  # source or target tokens a batch holds at most, padding counted
     vocabulary: int = 8000  # subwords, shared by the two languages
+    typed: float = 0.0  # share of the pairs learned again as people type: no capitals, no last mark, or neither
     subword_dropout: float = 0.0  # share of merges left out in training: a word is cut in another way each epoch
     max_tokens: int = 100  # a longer side leaves the pair out, counted and named
     accumulate: int = 1  # batches whose gradients make one step, as one batch of all their tokens would
@@ -99,6 +100,7 @@ class TrainConfig:
         _check(self, "warmup", self.warmup >= 0, "0 or more")
         _check(self, "weight_decay", self.weight_decay >= 0, "0 or more")
         _check(self, "final_rate", 0 <= self.final_rate <= 1, "from 0 to 1")
+        _check(self, "typed", 0 <= self.typed <= 1, "from 0 to 1")
         _check(self, "subword_dropout", 0 <= self.subword_dropout < 1, "from 0 up to, not including, 1")
         _check(self, "label_smoothing", 0 <= self.label_smoothing < 1, "from 0 up to, not including, 1")
 

@@ -7,6 +7,7 @@ import torch
 from small_run import pairs, settings
 
 from regard.data.pairs import Pairs
+from regard.data.typed import with_typed
 from regard.errors import UserError
 from regard.folder import read_weights
 from regard.training import Interrupted, fit
@@ -17,6 +18,11 @@ from regard.training.watch import Watch
 
 def log(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def well_written(pairs):
+    """With a capital and a full stop."""
+    return Pairs(*([f"{sentence.capitalize()}." for sentence in side] for side in (pairs.source, pairs.target)))
 
 
 def test_it_learns_a_small_language_and_leaves_a_whole_folder(tmp_path):
@@ -34,11 +40,14 @@ def test_it_learns_a_small_language_and_leaves_a_whole_folder(tmp_path):
     assert str(tmp_path) not in (tmp_path / "m" / "config.json").read_text()
 
 
-@pytest.mark.parametrize(("stop_at", "how"), [(7, {}), (10, {}), (23, {}), (23, {"subword_dropout": 0.3})])
+@pytest.mark.parametrize(
+    ("stop_at", "how"), [(7, {}), (10, {}), (23, {}), (23, {"subword_dropout": 0.3}), (23, {"typed": 0.5})]
+)
 def test_a_stopped_run_goes_on_as_if_never_stopped(tmp_path, monkeypatch, stop_at, how):
     monkeypatch.setattr("regard.training.watch.LOG_EVERY", 4)
     whole, parts, chosen = tmp_path / "whole", tmp_path / "parts", settings(**how)
-    fit(chosen, whole, pairs(200), pairs(20, 1), quiet=True)
+    train = well_written(pairs(200))
+    fit(chosen, whole, train, pairs(20, 1), quiet=True)
 
     after = Watch.on_train_batch_end
 
@@ -49,8 +58,8 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(tmp_path, monkeypatch, stop_a
     with monkeypatch.context() as patch:
         patch.setattr(Watch, "on_train_batch_end", interrupt)
         with pytest.raises(Interrupted, match=f"saved after step {stop_at} of 30"):
-            fit(chosen, parts, pairs(200), pairs(20, 1), quiet=True)
-    report = fit(chosen, parts, pairs(200), pairs(20, 1), quiet=True, resume=True)
+            fit(chosen, parts, train, pairs(20, 1), quiet=True)
+    report = fit(chosen, parts, train, pairs(20, 1), quiet=True, resume=True)
     assert report.steps == 30
 
     a, b = read_weights(whole), read_weights(parts)
@@ -60,7 +69,16 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(tmp_path, monkeypatch, stop_a
     assert timeless[0] == timeless[1]
     assert sum("loss" in entry for entry in timeless[0]) == 7
     with pytest.raises(UserError, match="training is done; nothing is left to resume"):
-        fit(chosen, parts, pairs(200), pairs(20, 1), quiet=True, resume=True)
+        fit(chosen, parts, train, pairs(20, 1), quiet=True, resume=True)
+
+
+def test_typed_forms_are_learned_beside_the_pairs(tmp_path, capsys):
+    train = well_written(pairs(100))
+    fit(settings(steps=1, typed=1.0), tmp_path / "typed", train, pairs(10, 1))
+    assert "200 pairs to train on (100 of them as people type), 10 to validate on" in capsys.readouterr().err
+    fit(settings(steps=1), tmp_path / "plain", with_typed(train, 1.0, 3), pairs(10, 1), quiet=True)
+    a, b = (read_weights(tmp_path / name) for name in ("typed", "plain"))
+    assert all(torch.equal(a[name], b[name]) for name in a)
 
 
 def test_patience_ends_a_run_and_the_best_model_stays(tmp_path):

@@ -88,6 +88,7 @@ def train(
     decoder_hidden: Annotated[int | None, _setting("decoder_hidden")] = None,
     dropout: Annotated[float | None, _setting("dropout")] = None,
     vocabulary: Annotated[int | None, _setting("vocabulary")] = None,
+    typed: Annotated[float | None, _setting("typed")] = None,
     epochs: Annotated[int | None, _setting("epochs")] = None,
     steps: Annotated[int | None, _setting("steps")] = None,
     batch_tokens: Annotated[int | None, _setting("batch_tokens")] = None,

@@ -14,6 +14,7 @@ from regard.config import Settings
 from regard.data.batches import BatchStream
 from regard.data.pairs import Pairs, fingerprint
 from regard.data.tokenizer import Tokenizer
+from regard.data.typed import with_typed
 from regard.errors import UserError
 from regard.folder import (
     ORIGIN,
@@ -93,9 +94,12 @@ def fit(
                 _prepare_folder(folder, settings, pairs, resume, origin, objective.name if objective else None)
                 if start is not None and not (folder / TOKENIZER).exists():
                     write(folder / TOKENIZER, (start / TOKENIZER).read_bytes())
+            given, train = len(train), with_typed(train, settings.train.typed, settings.train.seed)
             tokenizer = tokenizer_of(folder, train, settings.train.vocabulary)
-        dropout = settings.train.subword_dropout
-        data = Data.of(train, valid, tokenizer, settings.train.max_tokens, subword_dropout=dropout)
+        data = Data.of(
+            train, valid, tokenizer, settings.train.max_tokens, typed=len(train) - given,
+            subword_dropout=settings.train.subword_dropout,
+        )  # fmt: skip
         run = _Run(settings, folder, tokenizer, data, together, objective)
         if start is not None:
             run.module.model.load_state_dict(read_weights(start))

@@ -23,13 +23,21 @@ class Data:
     valid: Encoded
     references: list[str]
     left_out: list[str]  # a line each
+    typed: int = 0  # of the pairs to train on, those that were added as typed forms of others
     segmentations: tuple[Segmentations, Segmentations] | None = None  # of the pairs to train on, with subword dropout
 
     @classmethod
     def of(
-        cls, train: Pairs, valid: Pairs, tokenizer: Tokenizer, max_tokens: int, *, subword_dropout: float = 0.0
+        cls,
+        train: Pairs,
+        valid: Pairs,
+        tokenizer: Tokenizer,
+        max_tokens: int,
+        *,
+        typed: int = 0,
+        subword_dropout: float = 0.0,
     ) -> Self:
-        """Encode; UserError if nothing is left of either."""
+        """Encode; UserError if nothing is left of either. `typed`: how many of the pairs are forms of others."""
         encoded = {"train": Encoded.of(train, tokenizer, max_tokens), "valid": Encoded.of(valid, tokenizer, max_tokens)}
         if not all(map(len, encoded.values())):
             raise UserError(f"no pair of at most {max_tokens} subwords a side is left to train and validate on")
@@ -45,7 +53,7 @@ class Data:
                 Segmentations(source, tokenizer, subword_dropout),
                 Segmentations(target, tokenizer, subword_dropout),
             )
-        return cls(encoded["train"], encoded["valid"], references, lines, segmentations)
+        return cls(encoded["train"], encoded["valid"], references, lines, typed, segmentations)
 
     def redraw(self, seed: int, epoch: int) -> Encoded:
         """The pairs to train on as an epoch reads them: with subword dropout, cut anew."""
@@ -56,7 +64,8 @@ class Data:
 
     def describe(self, folder: Path) -> list[str]:
         """Name every pair that is not used in the folder; the counts, for the terminal."""
-        said = [f"{len(self.train):,} pairs to train on, {len(self.valid):,} to validate on"]
+        typed = f" ({self.typed:,} of them as people type)" if self.typed else ""
+        said = [f"{len(self.train):,} pairs to train on{typed}, {len(self.valid):,} to validate on"]
         if lines := self.left_out:
             write(folder / LEFT_OUT, ("\n".join(lines) + "\n").encode())
             shown = "; ".join(lines[:3]) + (f"; and {len(lines) - 3} more" if len(lines) > 3 else "")
