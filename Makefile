@@ -62,9 +62,13 @@ claims: $(VENV)/test.stamp
 	@[ -d "$(DATA)/multi30k" ] || { echo "regard: no multi30k/ in $(DATA): make claims DATA=FOLDER" >&2; exit 2; }
 	$(BIN)/regard demo --out runs/demo
 	$(BIN)/python -m regard.recipes.multi30k --data-dir "$(DATA)" --out runs/multi30k-fr --target fr --control
+	$(BIN)/python -m regard.recipes.multi30k --data-dir "$(DATA)" --out runs/multi30k-fr-raw --target fr --raw --seeds 1
 	$(BIN)/python -m regard.recipes.multi30k --data-dir "$(DATA)" --out runs/multi30k-de --target de --diversify
 	$(BIN)/python -m regard.recipes.alignment --data-dir "$(DATA)" --model runs/demo/additive
 	$(BIN)/python -m regard.recipes.attentions --data-dir "$(DATA)" --out runs/attentions
+	$(BIN)/python benchmarks/attentions.py --data-dir "$(DATA)" --models runs/attentions \
+	  --out benchmarks/results/attentions_speed.json --table docs/speed/attentions.md
+	$(BIN)/python -m regard.recipes.shipped --data-dir "$(DATA)" --out runs/shipped
 
 clean:
 	rm -rf $(VENV) .venv-compat build dist src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
