@@ -105,6 +105,17 @@ def test_a_reader_that_leaves_brings_no_complaint():
     assert ran.returncode == 1
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+@pytest.mark.parametrize("arguments", [["--help"], ["guide", "additive"]])
+def test_output_that_does_not_fit_on_the_disk_is_one_line(arguments):
+    with open("/dev/full", "w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "regard", *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert ran.stderr == "regard: the output: no space left on device; make room, run it again\n"
+    assert ran.returncode == 2
+
+
 def test_output_that_cannot_take_a_character_still_arrives():
     ran = process("--help", env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert ran.returncode == 0, ran.stderr

@@ -102,8 +102,10 @@ def test_nothing_is_lost_when_input_and_output_are_one_file_or_the_input_is_miss
     path.write_text("one\n", encoding="utf-8")
     assert regard("translate", "--model", tmp_path, "-i", tmp_path / "absent", "-o", path).code == 2
     assert path.read_text(encoding="utf-8") == "one\n"
-    assert regard("translate", "--model", tmp_path, "-i", path, "-o", path).code == 0
-    assert path.read_text(encoding="utf-8") == "ONE\n"
+    outcome = regard("translate", "--model", tmp_path, "-i", path, "-o", tmp_path / "." / path.name)
+    assert outcome.code == 2
+    assert "the file to translate" in outcome.err
+    assert path.read_text(encoding="utf-8") == "one\n"
 
 
 def test_every_option_reaches_the_decoder(regard, translator, tmp_path):

@@ -7,6 +7,7 @@ line and exit code 1, with its trace for those who ask. Nothing heavy is importe
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import traceback
@@ -17,6 +18,8 @@ import typer
 from regard.cli import align, compare, data, demo, evaluate, fine_tune, guide, train, translate, watch
 from regard.cli.stopped import Stopped
 from regard.errors import UserError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 app = typer.Typer(
     name="regard",
@@ -65,10 +68,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         code = _run(arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read our output has gone; a second complaint at exit would reach nobody.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read our output has gone
+        _forget_output()
         code = 1
     sys.exit(code)
 
@@ -79,6 +80,7 @@ def _run(arguments: list[str] | None) -> int:
     try:
         # Without standalone mode errors arrive here; an interruption comes back as a code instead.
         code = command.main(args=arguments, prog_name="regard", standalone_mode=False, obj=arguments)
+        sys.stdout.flush()  # here, so that a disk that takes no more is said
     except UserError as error:
         return _say(str(error), 2)
     except Stopped as stopped:
@@ -91,6 +93,9 @@ def _run(arguments: list[str] | None) -> int:
         if hasattr(error, "format_message"):  # what typer says of wrong options
             message = error.format_message().rstrip(".")
             return _say(f"{message}; see {_help_for(error)}", getattr(error, "exit_code", 2))
+        if isinstance(error, OSError) and error.errno in FULL:
+            _forget_output()
+            return _say(f"{error.filename or 'the output'}: {str(error.strerror).lower()}; make room, run it again", 2)
         return _unexpected(error)
     return _say("interrupted", 130) if code == 130 else int(code or 0)
 
@@ -98,6 +103,11 @@ def _run(arguments: list[str] | None) -> int:
 def _help_for(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     return f"{context.command_path if context else 'regard'} --help"
+
+
+def _forget_output() -> None:
+    """What could not be written is not tried again at exit, with a second complaint."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _unexpected(error: Exception) -> int:

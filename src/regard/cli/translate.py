@@ -140,6 +140,8 @@ def translate(
     """Translate sentences, one a line: every line in gives a line out, in the same order."""
     if sentences and input:
         raise UserError("sentences and --input were both given: leave one out")
+    if input and output and output.exists() and input.exists() and output.samefile(input):
+        raise UserError(f"--output {output}: it is the file to translate, which would be lost; name another")
     if save and save.suffix.lower() not in (".png", ".svg"):
         raise UserError(f"--save {save}: pictures end in .png or .svg")
     if report and report.suffix.lower() not in (".html", ".htm"):
