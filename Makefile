@@ -63,6 +63,7 @@ claims: $(VENV)/test.stamp
 	$(BIN)/regard demo --out runs/demo
 	$(BIN)/python -m regard.recipes.multi30k --data-dir "$(DATA)" --out runs/multi30k-fr --target fr --control
 	$(BIN)/python -m regard.recipes.multi30k --data-dir "$(DATA)" --out runs/multi30k-fr-raw --target fr --raw --seeds 1
+	$(BIN)/python -m regard.recipes.multi30k --data-dir "$(DATA)" --out runs/multi30k-de-raw --target de --raw --seeds 1
 	$(BIN)/python -m regard.recipes.multi30k --data-dir "$(DATA)" --out runs/multi30k-de --target de --diversify
 	$(BIN)/python -m regard.recipes.alignment --data-dir "$(DATA)" --model runs/demo/additive
 	$(BIN)/python -m regard.recipes.attentions --data-dir "$(DATA)" --out runs/attentions
