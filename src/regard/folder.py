@@ -36,6 +36,7 @@ CONFIG, TOKENIZER, WEIGHTS, METRICS, TRAINING = (
 UNSAID = {"model": {"scale_embeddings": False}}  # what folders meant that were written before a setting was there
 PARTIAL = ".partial"
 SEEDS = "seeds.json"
+TENSORBOARD = "tensorboard"  # in TRAINING
 ORIGIN = Path(TRAINING) / "data.json"
 
 

@@ -1,4 +1,4 @@
-"""What a run leaves to read: a JSON line per entry in `metrics.jsonl`."""
+"""What a run leaves to read: a JSON line per entry in `metrics.jsonl`, and TensorBoard's curves."""
 
 import contextlib
 import json
@@ -7,6 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from regard.folder import write
+
+EVENTS = "events.out.tfevents."
+
+
+def number_events(folder: Path) -> None:
+    """Give TensorBoard's files of earlier starts numbers for names, in the order in which they were begun.
+
+    It reads them by name: by the second and then by the process, and a later process may have a smaller number.
+    """
+    for number, path in enumerate(sorted(folder.glob(EVENTS + "*"))):  # at most the last has a second for its name
+        name = path.with_name(f"{EVENTS}{number:010d}")
+        if path != name:
+            path.replace(name)
 
 
 class JsonLog:

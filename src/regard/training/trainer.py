@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from regard.config import TrainConfig
-from regard.folder import TRAINING
+from regard.folder import TENSORBOARD, TRAINING
 from regard.training.checkpoint import SafeCheckpointIO
 from regard.training.together import local_number
 from regard.training.watch import Watch
@@ -33,7 +33,7 @@ def make_trainer(config: TrainConfig, folder: Path, watch: Watch, steps: int, st
             max_steps=steps,
             max_epochs=-1,
             callbacks=[watch],
-            logger=TensorBoardLogger(folder / TRAINING, name="tensorboard", version="", purge_step=purge)
+            logger=TensorBoardLogger(folder / TRAINING, name=TENSORBOARD, version="", purge_step=purge)
             if watch.together.leads
             else False,
             plugins=[SafeCheckpointIO(), LightningEnvironment()],

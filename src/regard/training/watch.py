@@ -14,8 +14,8 @@ import lightning
 
 from regard.config import TrainConfig
 from regard.data.batches import Step
-from regard.folder import METRICS, WEIGHTS
-from regard.training.logs import JsonLog
+from regard.folder import METRICS, TENSORBOARD, TRAINING, WEIGHTS
+from regard.training.logs import JsonLog, number_events
 from regard.training.module import Translation
 from regard.training.progress import TrainingProgress
 from regard.training.schedules import HALVE_AFTER
@@ -63,6 +63,7 @@ class Watch(lightning.Callback):
         if not self.together.leads:
             return
         self._log = JsonLog(self.folder / METRICS, self.standing.logged)
+        number_events(self.folder / TRAINING / TENSORBOARD)
         self._needs = {step: self.standing.needs()}
         if self.standing.best:
             self.snapshots.publish(self.standing.best["step"])
