@@ -68,6 +68,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         code = _run(arguments)
+        sys.stdout.flush()  # what was written before a mistake was found
     except BrokenPipeError:  # whoever read our output has gone
         _forget_output()
         code = 1
